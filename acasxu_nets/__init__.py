@@ -1,0 +1,1 @@
+"""A network of the ACAS Xu shape that redy trains itself; see README.md."""
