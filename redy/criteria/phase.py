@@ -1,0 +1,162 @@
+"""Phase redundancy: a neuron that has one phase on the whole slice is replaced exactly.
+
+Paper: section III. Simulation tells which phase could be proved; branch and bound decides layer
+after layer, each with the phases already proved imposed (:mod:`redy.branching.layer`).
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+import numpy as np
+
+from redy.branching.box import Workspace, workspace
+from redy.branching.layer import GIVEN_UP, PROVED, REFUTED, decide_layer
+from redy.branching.packed import pack
+from redy.edits import Status
+from redy.network.form import Network
+from redy.search.witnesses import (
+    CertainSigns,
+    both_phases,
+    covering,
+    inner_ends,
+    pool_points,
+    unit_pool,
+)
+
+_POOL = 512
+_FOUND = 512  # witnesses that branch and bound may add on one slice
+
+
+@dataclass(frozen=True, eq=False)
+class Phases:
+    """Phase status of every neuron on one slice.
+
+    Attributes:
+        status: (neurons,) uint8 of :class:`redy.edits.Status`.
+        witnesses: (m, inputs) points of the slice that show every refuted neuron in both phases.
+        boxes: boxes examined.
+        cut_short: the time limit, not the budget, ended the search.
+    """
+
+    status: np.ndarray
+    witnesses: np.ndarray
+    boxes: int
+    cut_short: bool
+
+
+class PhaseDecider:
+    """Decides the phases of one network's neurons, slice after slice."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._net = pack(network)
+        self._ws: Workspace = workspace(self._net)
+        self._signs = CertainSigns(network)
+        self._pool = unit_pool(network.inputs, _POOL)
+
+    def decide(
+        self, lower: np.ndarray, upper: np.ndarray, budget: int, time_limit: float | None = None
+    ) -> Phases:
+        """Phases on the slice [lower, upper] (inputs,), examining about ``budget`` boxes.
+
+        ``time_limit`` seconds is an outer guard: past it, what is open stays unknown.
+        """
+        clock = _Clock(time_limit)
+        pool = pool_points(lower, upper, self._pool)
+        signs = self._signs(pool)
+        status = np.full(len(self._network.neurons), Status.UNKNOWN_BUDGET, dtype=np.uint8)
+        total = int(self._net.start[-1])
+        known = (np.full(total, -np.inf), np.full(total, np.inf))
+        inner = inner_ends(lower, upper)
+        found = np.zeros((_FOUND, self._network.inputs))
+        boxes, points, start = 0, 0, 0
+        for k in range(1, self._network.depth + 1):
+            relu = self._network.layers[k - 1].relu
+            here = slice(start, start + int(relu.sum()))
+            start = here.stop
+            share = max(1, (budget - boxes) // (self._network.depth + 1 - k))
+            allowed, timed = clock.boxes(boxes, share)
+            if not allowed:
+                status[here] = Status.UNKNOWN_TIME
+                continue
+            sign = np.zeros(relu.size, dtype=np.int8)
+            sign[relu] = _claims(signs[:, here])
+            state, at_root, examined, added = decide_layer(
+                self._net, self._ws, k, lower, upper, inner, *known, sign, allowed, found[points:]
+            )
+            boxes += examined
+            points += added
+            status[here] = _status(state[relu], at_root[relu], sign[relu], timed)
+        return self._confirmed(status, signs, pool, found[:points], boxes, clock.cut_short)
+
+    def _confirmed(
+        self,
+        status: np.ndarray,
+        signs: np.ndarray,
+        pool: np.ndarray,
+        found: np.ndarray,
+        boxes: int,
+        cut_short: bool,
+    ) -> Phases:
+        """Refutations that certain signs at the points confirm; the others become unknown."""
+        points = np.concatenate([pool, found])
+        signs = np.concatenate([signs, self._signs(found)]) if len(found) else signs
+        refuted = both_phases(signs)
+        undecided = ~np.isin(status, _PROVED)
+        status[undecided & refuted] = Status.REFUTED
+        status[(status == Status.REFUTED) & ~refuted] = Status.UNKNOWN_NUMERICAL
+        # A neuron both proved and refuted would be a defect of the proof: never remove it.
+        status[~undecided & refuted] = Status.UNKNOWN_NUMERICAL
+        return Phases(status, points[covering(signs)], boxes, cut_short)
+
+
+_PROVED = (
+    Status.INACTIVE_PROPAGATION,
+    Status.ACTIVE_PROPAGATION,
+    Status.INACTIVE_BRANCHING,
+    Status.ACTIVE_BRANCHING,
+)
+
+
+class _Clock:
+    """Turns a time limit into a number of boxes, from the pace so far."""
+
+    def __init__(self, limit: float | None) -> None:
+        self._limit = limit
+        self._start = time.perf_counter()
+        self.cut_short = False
+
+    def boxes(self, examined: int, share: int) -> tuple[int, bool]:
+        """How many of ``share`` boxes there is time for, and whether that is fewer."""
+        if self._limit is None:
+            return share, False
+        elapsed = time.perf_counter() - self._start
+        left = self._limit - elapsed
+        if left <= 0.0:
+            self.cut_short = True
+            return 0, True
+        affordable = int(left / elapsed * examined) if examined else share
+        if affordable >= share:
+            return share, False
+        self.cut_short = True
+        return max(1, affordable), True
+
+
+def _claims(signs: np.ndarray) -> np.ndarray:
+    """Per neuron the phase that ``signs`` (n, neurons) leave possible: +1, -1, or 0 if refuted."""
+    active, inactive = (signs > 0).any(axis=0), (signs < 0).any(axis=0)
+    return np.where(active & inactive, 0, np.where(active, 1, -1)).astype(np.int8)
+
+
+def _status(state: np.ndarray, at_root: np.ndarray, sign: np.ndarray, timed: bool) -> np.ndarray:
+    unknown = Status.UNKNOWN_TIME if timed else Status.UNKNOWN_BUDGET
+    status = np.full(state.size, unknown, dtype=np.uint8)
+    proved = state == PROVED
+    status[proved & (sign > 0)] = Status.ACTIVE_BRANCHING
+    status[proved & (sign < 0)] = Status.INACTIVE_BRANCHING
+    status[proved & at_root & (sign > 0)] = Status.ACTIVE_PROPAGATION
+    status[proved & at_root & (sign < 0)] = Status.INACTIVE_PROPAGATION
+    status[(state == REFUTED) | ((state == GIVEN_UP) & (sign == 0))] = Status.REFUTED
+    return status

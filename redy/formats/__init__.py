@@ -1,0 +1,1 @@
+"""Files: networks, domains and properties. The only code, beside runs, that touches the disk."""

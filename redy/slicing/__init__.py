@@ -1,0 +1,52 @@
+"""Input slicing: how the domain is cut into the slices that are simplified one by one.
+
+A strategy is one file with a class that follows :class:`Slicing` and an entry in ``STRATEGIES``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+
+from redy.domain import Box
+from redy.slicing.grid import Grid
+
+
+class Slicing(Protocol):
+    """A cover of the domain by closed boxes that share faces only.
+
+    A point on a shared face lies in the boxes of all its slices, which is what the proofs need,
+    and :meth:`slice_of` gives it to exactly one of them.
+    """
+
+    @property
+    def name(self) -> str:
+        """The strategy's name in STRATEGIES."""
+
+    @property
+    def domain(self) -> Box:
+        """The box that is covered."""
+
+    @property
+    def slices(self) -> int:
+        """Number of slices."""
+
+    def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of the slices ``indices`` (m,): two arrays (m, inputs)."""
+
+    def slice_of(self, points: np.ndarray) -> np.ndarray:
+        """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64."""
+
+    def describe(self) -> dict[str, Any]:
+        """The slicing as JSON; ``from_description`` of the same class restores it exactly."""
+
+
+STRATEGIES: Mapping[str, Callable[[dict[str, Any]], Slicing]] = {"grid": Grid.from_description}
+"""Slicing strategy -> what restores one from its description."""
+
+
+def restore(description: dict[str, Any]) -> Slicing:
+    """The slicing that ``describe`` described."""
+    return STRATEGIES[description["name"]](description)

@@ -1,0 +1,124 @@
+"""A uniform grid: every input's interval cut into equal parts."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from itertools import pairwise
+from math import prod
+from typing import Any, ClassVar
+
+import numpy as np
+
+from redy.domain import Box
+from redy.errors import UsageError
+
+_MAX_SLICES = 2**40
+
+
+class Grid:
+    """The grid with ``counts[d]`` cuts of input d, numbered with the last input fastest.
+
+    The edges are float64 numbers computed once; the proofs' boxes and the dispatcher's
+    comparisons use the same ones.
+
+    Raises:
+        UsageError: a count below 1, too many cuts for the width of an input, or a cut of an input
+            of zero width.
+    """
+
+    name: ClassVar[str] = "grid"
+
+    def __init__(self, domain: Box, counts: tuple[int, ...]) -> None:
+        domain.require_dimension(len(counts), "--grid: the domain")
+        for d, count in enumerate(counts):
+            if count < 1:
+                raise UsageError(f"--grid: input {d} has {count} parts; give at least 1")
+        if prod(counts) > _MAX_SLICES:
+            raise UsageError(f"--grid: {prod(counts)} slices are more than {_MAX_SLICES}")
+        self.domain = domain
+        self.counts = tuple(int(c) for c in counts)
+        self.edges = [self._edges_of(d) for d in range(domain.dimension)]
+
+    def _edges_of(self, d: int) -> np.ndarray:
+        lower, upper, count = self.domain.lower[d], self.domain.upper[d], self.counts[d]
+        edges = lower + (upper - lower) * (np.arange(count + 1) / count)
+        edges[0], edges[-1] = lower, upper
+        if count > 1 and not all(a < b for a, b in pairwise(edges)):
+            raise UsageError(
+                f"input {d} with the interval [{lower}, {upper}] cannot be cut into {count} parts"
+            )
+        return np.asarray(edges)
+
+    @classmethod
+    def bisecting(cls, domain: Box, slices: int) -> Grid:
+        """``slices`` = 2^m parts by bisecting the inputs in turn, the first ones first.
+
+        Inputs of zero width are passed over.
+        """
+        if slices < 1:
+            raise UsageError(f"--slices {slices}: give at least 1")
+        halvings = slices.bit_length() - 1
+        if slices != 1 << halvings:
+            raise UsageError(
+                f"--slices {slices}: inputs are bisected in turn, so give a power of two "
+                f"({1 << halvings} or {2 << halvings}), or the parts of each input with --grid"
+            )
+        wide = np.flatnonzero(domain.lower < domain.upper)
+        if halvings and not wide.size:
+            raise UsageError(f"--slices {slices}: the domain is a single point; use --slices 1")
+        counts = [1] * domain.dimension
+        for turn in range(halvings):
+            counts[int(wide[turn % wide.size])] *= 2
+        return cls(domain, tuple(counts))
+
+    @classmethod
+    def from_description(cls, description: dict[str, Any]) -> Grid:
+        """The grid that :meth:`describe` described."""
+        lower, upper = (np.array([float.fromhex(v) for v in e]) for e in description["domain"])
+        return cls(Box(lower, upper), tuple(description["counts"]))
+
+    def describe(self) -> dict[str, Any]:
+        """Name, counts and the domain's exact ends (hexadecimal floats), as JSON."""
+        ends = [[float(v).hex() for v in e] for e in (self.domain.lower, self.domain.upper)]
+        return {"name": self.name, "counts": list(self.counts), "domain": ends}
+
+    @property
+    def _cut_inputs(self) -> list[int]:
+        return [d for d, count in enumerate(self.counts) if count > 1]
+
+    @cached_property
+    def slices(self) -> int:
+        """Number of slices."""
+        return prod(self.counts)
+
+    def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Lower and upper ends of the slices ``indices`` (m,): two arrays (m, inputs)."""
+        rest = np.asarray(indices, dtype=np.int64)
+        lower = np.tile(self.domain.lower, (rest.size, 1))
+        upper = np.tile(self.domain.upper, (rest.size, 1))
+        for d in reversed(self._cut_inputs):
+            rest, cell = np.divmod(rest, self.counts[d])
+            lower[:, d] = self.edges[d][cell]
+            upper[:, d] = self.edges[d][cell + 1]
+        return lower, upper
+
+    def slice_of(self, points: np.ndarray) -> np.ndarray:
+        """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64.
+
+        A point on an inner face belongs to the slice above it, one on the domain's upper face to
+        the last slice. Comparisons are made in float64.
+        """
+        points = np.asarray(points, dtype=np.float64)
+        index = np.zeros(len(points), dtype=np.int64)
+        for d in self._cut_inputs:
+            inner = self.edges[d][1:-1]
+            index = index * self.counts[d] + np.searchsorted(inner, points[:, d], side="right")
+        return index
+
+
+def sample(slices: int, count: int, seed: int) -> np.ndarray:
+    """``count`` of ``slices`` slices, drawn without replacement, in ascending order: (count,)."""
+    if not 1 <= count <= slices:
+        raise UsageError(f"--sample {count}: give between 1 and the {slices} slices")
+    chosen = np.random.default_rng(seed).choice(slices, size=count, replace=False)
+    return np.sort(chosen).astype(np.int64)

@@ -1,0 +1,24 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+_MISSING = (
+    "the published networks are not here; set REDY_DATA to a folder with acasxu_nets/, mnist/ and "
+    "vnnlib/, whose files the public repositories NeuralNetworkVerification/Marabou "
+    "(resources/nnet/acasxu, resources/onnx/acasxu) and stanleybak/vnncomp2021 hold"
+)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of published networks and properties; skips the test where it is absent."""
+    given = os.environ.get("REDY_DATA")
+    folder = Path(given) if given else Path(__file__).resolve().parents[2] / "shared"
+    if not (folder / "acasxu_nets").is_dir():
+        pytest.skip(_MISSING)
+    return folder
