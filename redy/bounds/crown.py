@@ -172,7 +172,8 @@ def _substitute_layer(
     |A| |W| |h|, both at most a multiple of |A| (|b| + |W| |h|).
     """
     positive, negative = claim.add(coefficients, relaxed.positive, relaxed.negative)
-    coefficients = torch.addcmul(positive * relaxed.lower_slope, negative, relaxed.upper_slope)
+    # In place: fresh memory costs more here than arithmetic.
+    coefficients = positive.mul_(relaxed.lower_slope).addcmul_(negative, relaxed.upper_slope)
     claim.errors.append(relaxed.underflow.expand_as(claim.constants[-1]))
     for i, weights in layer.weights.items():
         claim.accumulate(i, coefficients @ weights, posts[i])

@@ -18,6 +18,7 @@ from redy.edits import Status
 from redy.network.form import Network
 from redy.search.witnesses import (
     CertainSigns,
+    Witnesses,
     both_phases,
     covering,
     inner_ends,
@@ -25,7 +26,7 @@ from redy.search.witnesses import (
     unit_pool,
 )
 
-_POOL = 512
+POOL = 512
 _FOUND = 512  # witnesses that branch and bound may add on one slice
 
 
@@ -35,13 +36,13 @@ class Phases:
 
     Attributes:
         status: (neurons,) uint8 of :class:`redy.edits.Status`.
-        witnesses: (m, inputs) points of the slice that show every refuted neuron in both phases.
+        witnesses: points of the slice that show every refuted neuron in both phases.
         boxes: boxes examined.
         cut_short: the time limit, not the budget, ended the search.
     """
 
     status: np.ndarray
-    witnesses: np.ndarray
+    witnesses: Witnesses
     boxes: int
     cut_short: bool
 
@@ -54,7 +55,7 @@ class PhaseDecider:
         self._net = pack(network)
         self._ws: Workspace = workspace(self._net)
         self._signs = CertainSigns(network)
-        self._pool = unit_pool(network.inputs, _POOL)
+        self.pool = unit_pool(network.inputs, POOL)
 
     def decide(
         self, lower: np.ndarray, upper: np.ndarray, budget: int, time_limit: float | None = None
@@ -64,7 +65,7 @@ class PhaseDecider:
         ``time_limit`` seconds is an outer guard: past it, what is open stays unknown.
         """
         clock = _Clock(time_limit)
-        pool = pool_points(lower, upper, self._pool)
+        pool = pool_points(lower, upper, self.pool)
         signs = self._signs(pool)
         status = np.full(len(self._network.neurons), Status.UNKNOWN_BUDGET, dtype=np.uint8)
         total = int(self._net.start[-1])
@@ -109,7 +110,10 @@ class PhaseDecider:
         status[(status == Status.REFUTED) & ~refuted] = Status.UNKNOWN_NUMERICAL
         # A neuron both proved and refuted would be a defect of the proof: never remove it.
         status[~undecided & refuted] = Status.UNKNOWN_NUMERICAL
-        return Phases(status, points[covering(signs)], boxes, cut_short)
+        chosen = covering(signs)
+        from_pool = chosen[chosen < len(pool)].astype(np.uint16)
+        added = points[chosen[chosen >= len(pool)]].astype(np.float32)
+        return Phases(status, Witnesses(from_pool, added), boxes, cut_short)
 
 
 _PROVED = (

@@ -29,12 +29,12 @@ class LoadedNetwork:
 
     Args:
         path: the file as it was named.
-        format: ``onnx`` or ``nnet``.
+        format: ``onnx`` or ``nnet``; ``memory`` for a network without a file.
         file_sha256: checksum of the file's bytes.
         network: the network in redy's form.
         domain: the domain the file brings (.nnet), else None.
         reference: the ONNX model that stands for the original in onnxruntime, and how it
-            corresponds to ``network``: the file itself, or a float64 export of a .nnet.
+            corresponds to ``network``: the file itself, else a float64 export.
         header: the .nnet header, else None.
     """
 
@@ -72,6 +72,12 @@ def load(path: str | os.PathLike[str]) -> LoadedNetwork:
     network, domain, header = parse_nnet(decode(content, file), file)
     exported = import_model(to_onnx(network, np.float64), file)
     return LoadedNetwork(file, suffix, digest, network, domain, exported, header)
+
+
+def in_memory(network: Network) -> LoadedNetwork:
+    """A network that comes from no file; a float64 export stands for the original."""
+    exported = import_model(to_onnx(network, np.float64), "network")
+    return LoadedNetwork("network", "memory", network.sha256, network, None, exported)
 
 
 class Reference:

@@ -18,9 +18,9 @@ def preactivations(network: Network, points: np.ndarray) -> Iterator[np.ndarray]
         )
     posts = [points]
     for layer in network.layers:
-        pre = np.broadcast_to(layer.bias.astype(points.dtype), (len(points), layer.units)).copy()
+        pre = np.tile(layer.bias.astype(points.dtype), (len(points), 1))
         for j, matrix in layer.weights.items():
-            pre += (matrix.astype(points.dtype) @ posts[j].T).T
+            pre += (matrix.astype(points.dtype, copy=False) @ posts[j].T).T
         yield pre
         posts.append(np.where(layer.relu, np.maximum(pre, 0), pre))
 

@@ -7,17 +7,19 @@ or *kept* as linear units (cost r * (in + out)). Merging them by rank (Serra, Ku
 map from sources to consumers through r linear units has rank min(in, r, out) unless the weights
 are degenerate, and that is what folding (in, out) and keeping (r) cost.
 
-:func:`plan` chooses per layer; :func:`materialise` carries the choice out in float64.
+:func:`plan_many` chooses per layer; :func:`materialise` carries the choice out in float64.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
 
 from redy.edits import Edit
+from redy.errors import UnsupportedError
 from redy.network.form import Layer, Matrix, Network, dense
 
 _EXHAUSTIVE_DEPTH = 8
@@ -36,26 +38,6 @@ def layer_edits(network: Network, edits: np.ndarray) -> list[np.ndarray]:
     return spread
 
 
-@dataclass(frozen=True)
-class Plan:
-    """How the linear units of each hidden layer are materialised, and what that costs.
-
-    Attributes:
-        folded: per hidden layer, True: folded into skips, False: kept as linear units.
-        macs: multiply-accumulates of the network so materialised.
-    """
-
-    folded: tuple[bool, ...]
-    macs: int
-
-
-def plan(network: Network, edits: np.ndarray) -> Plan:
-    """The cheapest materialisation of ``edits`` (neurons,) in multiply-accumulates."""
-    kept, linear = unit_counts(network, edits[None])
-    folded, macs = plan_many(network, kept, linear)
-    return Plan(tuple(bool(f) for f in folded[0]), int(macs[0]))
-
-
 def unit_counts(network: Network, edits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per row of ``edits`` (slices, neurons): (slices, depth) neurons that stay, linear units."""
     kept = np.zeros((len(edits), network.depth), dtype=np.int64)
@@ -70,18 +52,17 @@ def unit_counts(network: Network, edits: np.ndarray) -> tuple[np.ndarray, np.nda
     return kept, linear
 
 
-def plan_many(
-    network: Network, kept: np.ndarray, linear: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Plans for many slices at once, by counts alone.
+def plan_many(network: Network, edits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Plans for many slices at once.
 
     Args:
-        kept, linear: (slices, depth) neurons that stay ReLU and linear units, as
-            :func:`unit_counts` gives them.
+        network: the network.
+        edits: (slices, neurons).
 
     Returns:
         (slices, depth) bool, folded or not, and (slices,) multiply-accumulates.
     """
+    kept, linear = unit_counts(network, edits)
     best_macs = np.full(len(kept), np.iinfo(np.int64).max)
     best = np.zeros(kept.shape, dtype=bool)
     for folded in _candidates(network.depth):
@@ -133,8 +114,8 @@ class _Affine:
         return _Affine({s: m[which] for s, m in self.terms.items()}, self.constant[which])
 
 
-def materialise(network: Network, edits: np.ndarray, folded: tuple[bool, ...]) -> Network:
-    """The network after ``edits`` (neurons,), its linear units folded or kept per layer.
+def materialise(network: Network, edits: np.ndarray, folded: Sequence[bool]) -> Network:
+    """The network after ``edits`` (neurons,), the linear units of each layer folded or kept.
 
     Over the reals it equals the edited network; its weights are computed in float64. Layers keep
     their numbers; a layer of which nothing is left has no units.
@@ -198,24 +179,57 @@ def _trim(terms: dict[int, np.ndarray]) -> dict[int, Matrix]:
     return {s: m for s, m in terms.items() if m.size}
 
 
+def chain(network: Network, edits: np.ndarray) -> Network:
+    """The network after ``edits`` as a plain chain: neurons that are zero are left out, no more.
+
+    A neuron proved active keeps its ReLU, which changes nothing on its slice. A layer of which
+    nothing is left keeps one unit that is constantly zero.
+
+    Raises:
+        UnsupportedError: the network itself is no plain chain of ReLU layers.
+    """
+    if not is_chain(network):
+        raise UnsupportedError("the network has skip connections or linear units: it is no chain")
+    layers, inner = [], np.ones(network.inputs, dtype=bool)
+    codes = [*layer_edits(network, edits), np.zeros(network.outputs, dtype=np.uint8)]
+    for k, (layer, code) in enumerate(zip(network.layers, codes, strict=True), start=1):
+        stays = code != Edit.ZERO
+        weights, bias = _rows(layer.weights[k - 1], stays)[:, inner], layer.bias[stays]
+        if not stays.any():
+            stays = np.arange(layer.units) == 0
+            weights, bias = np.zeros((1, int(inner.sum()))), np.zeros(1)
+        layers.append(Layer({k - 1: weights}, bias, np.full(bias.size, k <= network.depth)))
+        inner = stays
+    return Network(network.inputs, tuple(layers))
+
+
+def is_chain(network: Network) -> bool:
+    """Whether every layer reads exactly the one before it and every hidden unit is a ReLU."""
+    return all(
+        list(layer.weights) == [k - 1] and (layer.relu.all() or k > network.depth)
+        for k, layer in enumerate(network.layers, start=1)
+    )
+
+
 def unread(network: Network, edits: np.ndarray) -> np.ndarray:
-    """Which neurons (neurons,) reach no output once ``edits`` are made.
+    """Which neurons reach no output once ``edits`` (slices, neurons) are made: same shape, bool.
 
     Whatever they compute, the output is the same over the reals: they are forward redundant with
     nothing left to prove.
     """
-    codes = layer_edits(network, edits)
-    live = [np.zeros(network.width(k), dtype=bool) for k in range(network.depth + 1)]
+    slices = len(edits)
+    reads = [np.zeros((slices, network.width(k)), dtype=bool) for k in range(network.depth + 1)]
+    stop = edits.shape[1]
+    parts: list[np.ndarray] = []
     for k in range(network.depth + 1, 0, -1):
         layer = network.layers[k - 1]
-        rows = (
-            np.ones(layer.units, dtype=bool)
-            if k > network.depth
-            else live[k] & (codes[k - 1] != Edit.ZERO)
-        )
+        present = np.ones((slices, layer.units), dtype=bool)
+        if k <= network.depth:
+            count = int(layer.relu.sum())
+            parts.append(~reads[k][:, layer.relu])
+            present = reads[k].copy()
+            present[:, layer.relu] &= edits[:, stop - count : stop] != Edit.ZERO
+            stop -= count
         for j, matrix in layer.weights.items():
-            live[j] |= np.asarray((_rows(matrix, rows) != 0).any(axis=0))
-    return ~np.concatenate(
-        [live[k][layer.relu] for k, layer in enumerate(network.layers[:-1], start=1)]
-        or [np.zeros(0, dtype=bool)]
-    )
+            reads[j] |= (present.astype(np.float32) @ (matrix != 0).astype(np.float32)) > 0
+    return np.concatenate([np.zeros((slices, 0), dtype=bool), *reversed(parts)], axis=1)

@@ -8,6 +8,7 @@ error bound leaves no doubt; whether the original network agrees is checked apar
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -52,6 +53,26 @@ def pool_points(lower: np.ndarray, upper: np.ndarray, unit: np.ndarray) -> np.nd
     inner_lower, inner_upper = inner_ends(lower, upper)
     points = (lower + unit * (upper - lower)).astype(np.float32).astype(np.float64)
     return np.clip(points, inner_lower, inner_upper)
+
+
+@dataclass(frozen=True, eq=False)
+class Witnesses:
+    """Points of one slice: some of the pool, by index, and some found on the way.
+
+    Attributes:
+        pool: (m,) uint16 rows of :func:`unit_pool`.
+        found: (n, inputs) float32.
+    """
+
+    pool: np.ndarray
+    found: np.ndarray
+
+    def points(self, lower: np.ndarray, upper: np.ndarray, unit: np.ndarray) -> np.ndarray:
+        """The points (m + n, inputs) as float64, in the slice [lower, upper]."""
+        inner_lower, inner_upper = inner_ends(lower, upper)
+        # Clipping restores the inputs for which the slice holds no single precision number.
+        found = np.clip(self.found.astype(np.float64), inner_lower, inner_upper)
+        return np.concatenate([pool_points(lower, upper, unit[self.pool]), found])
 
 
 class CertainSigns:
@@ -108,9 +129,8 @@ def covering(signs: np.ndarray) -> np.ndarray:
 
 def signs_of(pre: Sequence[np.ndarray], network: Network) -> np.ndarray:
     """Plain signs (n, neurons) of pre-activations per hidden layer, e.g. of a replay."""
-    parts = [
-        np.sign(z[:, layer.relu]) for z, layer in zip(pre, network.layers[:-1], strict=True)
-    ]
-    return np.concatenate(parts, axis=1).astype(np.int8)
+    parts = [z[:, layer.relu] for z, layer in zip(pre, network.layers[:-1], strict=True)]
+    values = np.concatenate(parts, axis=1)
+    return (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
 
 

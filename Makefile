@@ -1,0 +1,64 @@
+# Every target sets up what it needs; `make help` lists them. Nothing outside this folder changes.
+
+PYTHON ?= $(shell for python in python3.11 python3; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+JOBS ?= 2
+
+BIN := .venv/bin
+READY := .venv/.ready
+DEMO := demo/redy_acas.redy
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test test-long lint types format hooks clean
+
+help:  ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+
+setup: $(READY)  ## make .venv and install redy in it
+
+# The stamp is written last, so an interrupted set-up is taken up again. A Python without its own
+# pip (Debian without python3-venv) lends its pip to the new environment.
+$(READY): pyproject.toml constraints.txt
+	@test -n "$(PYTHON)" || { echo "redy needs Python 3.11 or later: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 \
+		|| "$(PYTHON)" -m venv --clear .venv >/dev/null 2>&1 \
+		|| { "$(PYTHON)" -m venv --clear --without-pip .venv \
+			&& "$(PYTHON)" -m pip --python $(BIN)/python install --quiet pip; }
+	@echo "installing redy and its tools into .venv (once; minutes on a slow line)" >&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(READY)  ## simplify the project's own ACAS Xu network, and show what was removed
+	@mkdir -p demo
+	@rm -rf $(basename $(DEMO)).*
+	$(BIN)/redy simplify acasxu_nets/redy_acas.onnx --domain acasxu --slices 1024 \
+		--guarantee exact --jobs $(JOBS) --out $(DEMO)
+	$(BIN)/redy show $(DEMO)
+
+test: $(READY)  ## check format, lint and types, then run the tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+test-long: $(READY)  ## run the tests that take minutes
+	$(BIN)/python -m pytest -m long
+
+lint: $(READY)  ## check format and lint
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: $(READY)  ## check the types of redy/ (mypy, strict)
+	$(BIN)/mypy
+
+format: $(READY)  ## reformat, and fix what ruff can fix
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+hooks: $(READY)  ## run the quick checks at every git commit
+	$(BIN)/pre-commit install
+
+clean:  ## remove .venv, the demo's result and every cache
+	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	find redy tests acasxu_nets -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,39 @@
+"""redy: formal simplification of piecewise-linear neural networks.
+
+>>> import redy
+>>> net = redy.load("acas.nnet")
+>>> bundle = redy.simplify(net, slices=32768, jobs=2)
+>>> bundle.save("acas.redy")
+"""
+
+from redy.dispatch.bundle import Bundle, Slice
+from redy.domain import Box
+from redy.edits import Edit, Status
+from redy.errors import RedyError
+from redy.formats.networks import LoadedNetwork, load
+from redy.network.form import Layer, Network
+from redy.simplify import Selection, simplify
+from redy.verdict import Proved, Refuted, Unknown
+from redy.version import __version__
+
+open = Bundle.open
+
+__all__ = [
+    "Box",
+    "Bundle",
+    "Edit",
+    "Layer",
+    "LoadedNetwork",
+    "Network",
+    "Proved",
+    "RedyError",
+    "Refuted",
+    "Selection",
+    "Slice",
+    "Status",
+    "Unknown",
+    "__version__",
+    "load",
+    "open",
+    "simplify",
+]

@@ -1,0 +1,369 @@
+"""The command line. Data goes to stdout, chatter and progress to stderr.
+
+Exit codes: 0 success; 1 and 3 to 9 an error of :mod:`redy.errors`; 2 wrong usage; 130 stopped
+with Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+from redy.errors import OutputError, RedyError, UsageError
+from redy.version import __version__
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+app = typer.Typer(
+    name="redy",
+    help="Formal simplification of ReLU networks: smaller networks, with a proof.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    epilog="Exit codes: 0 success, 2 wrong usage, 3-9 bad input or output, 130 stopped by Ctrl-C.",
+)
+
+NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="A .onnx or .nnet network.")]
+BundleFile = Annotated[Path, typer.Argument(metavar="B.redy", help="A bundle.")]
+DomainOption = Annotated[
+    str | None,
+    typer.Option(
+        "--domain",
+        metavar="D",
+        help="The box of inputs the network is used on: a .vnnlib property, a .json or .csv with "
+        "lower and upper bounds, a .nnet (its ranges), or the name 'acasxu'. A .nnet network "
+        "brings its own.",
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+GridOption = Annotated[
+    str | None,
+    typer.Option("--grid", metavar="8,8,...", help="Instead of --slices: parts of each input."),
+]
+SampleOption = Annotated[
+    int | None, typer.Option("--sample", metavar="K", help="Only K random slices of the N.")
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Draws the sample.")]
+
+
+def _reporting(command: Callable[P, R]) -> Callable[P, R]:
+    """Turn a RedyError into one line on stderr and its exit code, and Ctrl-C into 130."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return command(*args, **kwargs)
+        except RedyError as error:
+            message = " ".join(str(error).split())
+            print(f"redy: error: {message}", file=sys.stderr)
+            raise typer.Exit(error.exit_code) from error
+        except MemoryError as error:
+            print("redy: error: out of memory; try fewer --jobs", file=sys.stderr)
+            raise typer.Exit(1) from error
+        except KeyboardInterrupt as error:
+            print("redy: stopped", file=sys.stderr)
+            raise typer.Exit(130) from error
+
+    return run
+
+
+def _version(show: bool) -> None:
+    if show:
+        print(f"redy {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+@app.command()
+@_reporting
+def info(net: NetworkFile, as_json: AsJson = False) -> None:
+    """Shape, operators, neurons, multiply-accumulates, and the domain if the file has one."""
+    from redy.formats.networks import load
+    from redy.terminal import info_of, print_info
+
+    description = info_of(load(net))
+    _emit(description, as_json, print_info)
+
+
+@app.command()
+@_reporting
+def bounds(
+    net: NetworkFile,
+    domain: DomainOption = None,
+    method: Annotated[
+        str, typer.Option("--method", help="interval, zonotope or crown (default, tightest).")
+    ] = "crown",
+    slices: Annotated[
+        int | None, typer.Option("--slices", metavar="N", help="Cut the domain as simplify does.")
+    ] = None,
+    grid: GridOption = None,
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
+    device: Annotated[
+        str, typer.Option("--device", help="Torch device to compute on: cpu, cuda.")
+    ] = "cpu",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="FILE.npz",
+            help="Write arrays slices (m,), lower_K and upper_K (m, units) for layer K = 1 to the "
+            "output.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bounds of every neuron's pre-activation, sound over the reals, and the phases they prove."""
+    from redy.formats.domains import read_domain
+    from redy.formats.networks import load
+    from redy.run.bounds import compute_bounds, save_bounds
+    from redy.simplify import Selection, cut
+    from redy.terminal import print_bounds
+
+    loaded = load(net)
+    box = _domain(domain, loaded.network.inputs, read_domain) or loaded.domain
+    if box is None:
+        raise UsageError(f"{net} brings no domain of its own; give one with --domain")
+    slicing = cut(box, slices, _grid(grid))
+    chosen = Selection(sample, seed).of(slicing)
+    result = compute_bounds(loaded.network, slicing, chosen, method, device)
+    if out is not None:
+        save_bounds(out, chosen, result)
+    _emit(result.summary(loaded.network, method), as_json, print_bounds)
+
+
+@app.command()
+@_reporting
+def simplify(
+    net: NetworkFile,
+    out: Annotated[Path, typer.Option("--out", metavar="B.redy", help="The bundle to write.")],
+    domain: DomainOption = None,
+    slices: Annotated[
+        int | None,
+        typer.Option(
+            "--slices",
+            metavar="N",
+            help="Number of slices, a power of two: the inputs are bisected in turn. Default 1.",
+        ),
+    ] = None,
+    grid: GridOption = None,
+    slicing: Annotated[str, typer.Option("--slicing", help="How to cut the domain: grid.")] = "grid",
+    guarantee: Annotated[
+        str,
+        typer.Option(
+            "--guarantee",
+            help="exact: over the reals, the simplified network equals the original on the domain.",
+        ),
+    ] = "exact",
+    sample: SampleOption = None,
+    seed: SeedOption = 0,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="J", help="Worker processes.")] = 1,
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            metavar="WORK",
+            help="Boxes that branch and bound may examine per slice, about (default 1000). More "
+            "finds more; the result depends on this, not on the machine's speed.",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--time-limit", metavar="SECONDS", help="Outer guard per slice; says where it cut."
+        ),
+    ] = None,
+    store: Annotated[
+        Path | None,
+        typer.Option(
+            "--store",
+            metavar="RUN",
+            help="SQLite file that keeps finished slices; the same command resumes from it. "
+            "Default: B.redy.store, deleted once the bundle is written.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Remove what is provably redundant on every slice of the domain; write one bundle.
+
+    Example: redy simplify acas.onnx --domain acasxu --slices 32768 --jobs 2 --out acas.redy
+
+    Killed or stopped with Ctrl-C, the run goes on where it was when the same command is given
+    again.
+    """
+    from redy.formats.bundle import write_run_record
+    from redy.formats.domains import read_domain
+    from redy.formats.networks import load
+    from redy.run.progress import for_stderr
+    from redy.simplify import DEFAULT_BUDGET, Selection
+    from redy.simplify import simplify as run
+    from redy.slicing import STRATEGIES
+    from redy.terminal import print_summary
+
+    if slicing not in STRATEGIES:
+        raise UsageError(f"--slicing {slicing}: there is {', '.join(STRATEGIES)}")
+    loaded = load(net)
+    box = _domain(domain, loaded.network.inputs, read_domain)
+    _require_writable(out)
+    kept = Path(f"{out}.store") if store is None else store
+    try:
+        bundle = run(
+            loaded,
+            box,
+            slices=slices,
+            grid=_grid(grid),
+            guarantee=guarantee,
+            selection=Selection(sample, seed),
+            jobs=jobs,
+            budget=DEFAULT_BUDGET if budget is None else budget,
+            time_limit=time_limit,
+            store=kept,
+            progress=for_stderr(),
+        )
+    except KeyboardInterrupt:
+        print(
+            f"redy: stopped; finished slices are in {kept}, the same command goes on from there",
+            file=sys.stderr,
+        )
+        raise typer.Exit(130) from None
+    bundle.save(out)
+    write_run_record(out, {"seconds": bundle.summary["seconds"], "jobs": jobs})
+    if store is None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{kept}{suffix}").unlink(missing_ok=True)
+    _emit(bundle.summary, as_json, print_summary)
+
+
+@app.command()
+@_reporting
+def show(
+    bundle: BundleFile,
+    index: Annotated[
+        int | None, typer.Option("--slice", metavar="I", help="One slice instead of all.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """What was removed, by criterion and layer, and what evaluation costs before and after."""
+    from redy.dispatch.bundle import Bundle
+    from redy.report import slice_report
+    from redy.terminal import print_slice, print_summary
+
+    opened = Bundle.open(bundle)
+    if index is None:
+        _emit(opened.summary, as_json, print_summary)
+    else:
+        _emit(slice_report(opened.slices[index], opened.network), as_json, print_slice)
+
+
+@app.command(name="eval")
+@_reporting
+def evaluate(
+    bundle: BundleFile,
+    inputs: Annotated[
+        Path, typer.Argument(metavar="IN", help="Inputs, one row each: .npy or .csv.")
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="OUT", help="Outputs: .npy or .csv.")],
+) -> None:
+    """Evaluate inputs: the dispatcher finds the slice of each and runs its network."""
+    from redy.dispatch.bundle import Bundle
+    from redy.formats.tables import read_table, write_table
+
+    _require_writable(out)
+    opened = Bundle.open(bundle)
+    write_table(out, opened(read_table(inputs)))
+
+
+@app.command()
+@_reporting
+def export(
+    bundle: BundleFile,
+    out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
+    file_format: Annotated[str, typer.Option("--format", help="onnx or nnet.")] = "onnx",
+    index: Annotated[
+        int | None,
+        typer.Option("--slice", metavar="I", help="The slice; needless if there is only one."),
+    ] = None,
+    precision: Annotated[
+        int, typer.Option("--precision", help="Bits of an ONNX file's weights: 32 or 64.")
+    ] = 32,
+    as_json: AsJson = False,
+) -> None:
+    """Write the network of one slice to a file, and report how it was materialised.
+
+    An ONNX file has the skips and linear units of the slice's network. A .nnet cannot hold these:
+    neurons that are zero are left out and proved-active ones keep their ReLU, which changes
+    nothing on the slice.
+    """
+    from redy.dispatch.bundle import Bundle
+    from redy.dispatch.export import write_slice
+    from redy.report import slice_report
+    from redy.terminal import print_slice
+
+    _require_writable(out)
+    opened = Bundle.open(bundle)
+    if index is None and opened.slicing.slices > 1:
+        raise UsageError(f"{bundle} has {opened.slicing.slices} slices; name one with --slice")
+    part = opened.slices[index or 0]
+    write_slice(part, opened.network, out, file_format, precision)
+    report = {**slice_report(part, opened.network), "file_bytes": out.stat().st_size}
+    _emit(report, as_json, print_slice)
+
+
+def _emit(data: dict[str, Any], as_json: bool, pretty: Callable[[dict[str, Any]], None]) -> None:
+    if as_json:
+        print(json.dumps(data, indent=1))
+    else:
+        pretty(data)
+
+
+def _domain(spec: str | None, inputs: int, read: Callable[[str, int], Any]) -> Any:
+    return None if spec is None else read(spec, inputs)
+
+
+def _grid(text: str | None) -> list[int] | None:
+    if text is None:
+        return None
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--grid {text}: give one whole number per input, as in 8,8,4") from None
+
+
+def _require_writable(out: Path) -> None:
+    """Fail before the work, not after it, when ``out`` cannot be written."""
+    with _as_output_error(out):
+        if out.is_dir():
+            raise OutputError(f"{out}: is a folder; give the name of a file")
+        probe = out.parent / f".{out.name}.probe"
+        probe.touch(exist_ok=True)
+        probe.unlink()
+
+
+@contextmanager
+def _as_output_error(out: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise OutputError(f"{out}: the folder {out.parent} does not exist") from error
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+
+
+if __name__ == "__main__":
+    app()

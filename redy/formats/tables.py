@@ -1,0 +1,68 @@
+"""Tables of numbers: inputs to evaluate and their outputs, as .npy or .csv."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+
+from redy.errors import FormatError, UsageError
+from redy.formats.atomic import read_bytes, read_text, write_bytes
+
+_SUFFIXES = (".npy", ".csv")
+
+
+def read_table(path: Path) -> np.ndarray:
+    """The (n, columns) numbers in ``path``; a .csv may begin with a line of names.
+
+    Raises:
+        UsageError: neither .npy nor .csv.
+        FormatError: the file is no table of numbers.
+    """
+    try:
+        if _suffix(path) == ".npy":
+            table = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        else:
+            table = _parse_csv(read_text(path))
+        table = np.asarray(table)
+        if table.dtype.kind not in "fiu":
+            raise ValueError(f"its entries are {table.dtype}, not numbers")
+    except (ValueError, EOFError) as error:
+        raise FormatError(f"{path}: is not a table of numbers ({error})") from error
+    if table.ndim != 2:
+        raise FormatError(f"{path}: has shape {table.shape}; give one row per input")
+    return table
+
+
+def write_table(path: Path, table: np.ndarray) -> None:
+    """Write ``table`` (n, columns), whole or not at all."""
+    buffer = io.BytesIO()
+    if _suffix(path) == ".npy":
+        np.save(buffer, table, allow_pickle=False)
+    else:
+        np.savetxt(buffer, table, fmt="%.17g", delimiter=",")
+    write_bytes(path, buffer.getvalue())
+
+
+def _suffix(path: Path) -> str:
+    if path.suffix not in _SUFFIXES:
+        raise UsageError(f"{path}: redy reads and writes tables as {' or '.join(_SUFFIXES)}")
+    return path.suffix
+
+
+def _parse_csv(text: str) -> np.ndarray:
+    lines = [line for line in text.splitlines() if line.strip()]
+    if lines and not _is_numbers(lines[0]):
+        lines = lines[1:]
+    if not lines:
+        raise ValueError("it has no rows")
+    return np.loadtxt(lines, delimiter=",", ndmin=2)
+
+
+def _is_numbers(line: str) -> bool:
+    try:
+        [float(cell) for cell in line.split(",")]
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,134 @@
+"""Progress of a run on stderr: a bar on a terminal, a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.progress import Progress as Bar
+from typing_extensions import Self
+
+from redy.edits import Edit, edits_of
+from redy.pipeline import SliceResult
+
+_LINE_EVERY = 10.0  # seconds between lines when stderr is not a terminal
+
+
+class Progress:
+    """Says nothing; what a program that calls redy gets unless it asks for more."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        return None
+
+    def start(self, total: int, done: int) -> None:
+        """The run has ``total`` slices, of which a store holds ``done``."""
+
+    def advance(self, results: Sequence[SliceResult]) -> None:
+        """These slices are finished."""
+
+
+class _Counting(Progress):
+    """Counts slices and the neurons whose phase was proved."""
+
+    total = 0
+    done = 0
+    _neurons = 0
+    _proved = 0
+
+    def start(self, total: int, done: int) -> None:
+        self.total, self.done = total, done
+
+    def advance(self, results: Sequence[SliceResult]) -> None:
+        self.done += len(results)
+        for result in results:
+            self._neurons += result.status.size
+            self._proved += int((edits_of(result.status) != Edit.KEEP).sum())
+
+    def proved(self) -> str:
+        """How much was proved in this start of the run."""
+        return f"{self._proved / self._neurons:.1%} phase-redundant" if self._neurons else ""
+
+
+class LogLines(_Counting):
+    """A line every ten seconds, with an estimate of the time left."""
+
+    def start(self, total: int, done: int) -> None:
+        super().start(total, done)
+        self._began = self._last = time.monotonic()
+        self._before = done
+        resumed = f", {done} of them in the store already" if done else ""
+        print(f"redy: {total} slices{resumed}", file=sys.stderr, flush=True)
+
+    def advance(self, results: Sequence[SliceResult]) -> None:
+        super().advance(results)
+        now = time.monotonic()
+        if now - self._last < _LINE_EVERY and self.done < self.total:
+            return
+        self._last = now
+        pace = (now - self._began) / (self.done - self._before)
+        left = timedelta(seconds=round(pace * (self.total - self.done)))
+        print(
+            f"redy: {self.done} of {self.total} slices, {self.proved()}, {left} left",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+class TerminalBar(_Counting):
+    """A progress bar."""
+
+    def __init__(self) -> None:
+        self._bar = Bar(
+            TextColumn("slices"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[proved]}"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            console=Console(stderr=True),
+        )
+        self._task: TaskID | None = None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._bar.stop()
+
+    def start(self, total: int, done: int) -> None:
+        super().start(total, done)
+        self._bar.start()
+        self._task = self._bar.add_task("slices", total=total, completed=done, proved="")
+
+    def advance(self, results: Sequence[SliceResult]) -> None:
+        super().advance(results)
+        if self._task is not None:
+            self._bar.update(self._task, completed=self.done, proved=self.proved())
+
+
+def for_stderr() -> Progress:
+    """The progress that suits where stderr goes."""
+    return TerminalBar() if sys.stderr.isatty() else LogLines()

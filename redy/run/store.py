@@ -1,0 +1,175 @@
+"""The durable record of a run: one SQLite file, one row per finished slice.
+
+WAL mode with full synchronisation: what was committed survives a kill at any moment. One writer:
+a store that another run has open is refused.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from redy.errors import StoreError
+from redy.pipeline import SliceResult
+from redy.search.witnesses import Witnesses
+
+SCHEMA = 1
+
+_TABLES = """
+CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS slices (
+    slice INTEGER PRIMARY KEY,
+    status BLOB NOT NULL,
+    pool BLOB NOT NULL,
+    found BLOB NOT NULL,
+    boxes INTEGER NOT NULL,
+    cut_short INTEGER NOT NULL,
+    deviation BLOB NOT NULL
+) STRICT;
+"""
+
+
+class Store:
+    """A run's record at ``path``, made if it does not exist; ``":memory:"`` keeps none on disk.
+
+    Args:
+        path: the SQLite file.
+        run: what the results depend on, as JSON; a store of another run is refused.
+        inputs: number of inputs, the width of a witness.
+
+    Raises:
+        StoreError: the file is no store, belongs to another run (the message says what differs),
+            is in use by another process, or cannot be written.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], inputs: int) -> None:
+        self.path = os.fspath(path)
+        self._inputs = inputs
+        self._connection = self._open()
+        try:
+            with self._errors():
+                self._check(run)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def _open(self) -> sqlite3.Connection:
+        with self._errors():
+            # The connection is used by one thread at a time; joblib hands results to another.
+            connection = sqlite3.connect(self.path, timeout=0.5, check_same_thread=False)
+        try:
+            with self._errors():
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+                connection.executescript(_TABLES)
+                # An exclusive lock is taken by the first write and held until the end.
+                with connection:
+                    connection.execute("INSERT OR IGNORE INTO meta VALUES ('seconds', '0')")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _check(self, run: dict[str, Any]) -> None:
+        run = {"schema": SCHEMA, **run}
+        row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
+        if row is None:
+            with self._connection:
+                self._connection.execute("INSERT INTO meta VALUES ('run', ?)", [json.dumps(run)])
+            return
+        recorded = json.loads(row[0])
+        for key, value in run.items():
+            if recorded.get(key) != value:
+                raise StoreError(
+                    f"{self.path}: is the store of another run: its {key} is "
+                    f"{_brief(recorded.get(key))}, this one's is {_brief(value)}; "
+                    "name another store with --store, or delete it"
+                )
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.OperationalError as error:
+            if "locked" in str(error):
+                raise StoreError(
+                    f"{self.path}: is in use by another run; wait for it or name another --store"
+                ) from error
+            raise StoreError(f"{self.path}: cannot be used as a store ({error})") from error
+        except sqlite3.Error as error:
+            raise StoreError(f"{self.path}: is not a redy store ({error})") from error
+
+    def done(self) -> np.ndarray:
+        """The slices that are finished, in ascending order: (n,) int64."""
+        with self._errors():
+            rows = self._connection.execute("SELECT slice FROM slices ORDER BY slice").fetchall()
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    @property
+    def seconds(self) -> float:
+        """Wall time spent on this run so far, all its starts together."""
+        with self._errors():
+            row = self._connection.execute("SELECT value FROM meta WHERE key = 'seconds'")
+            return float(row.fetchone()[0])
+
+    def add(self, results: Iterable[SliceResult], seconds: float) -> None:
+        """Commit finished slices and ``seconds`` more of wall time, all or nothing."""
+        rows = [
+            (
+                result.slice,
+                result.status.tobytes(),
+                result.witnesses.pool.astype("<u2").tobytes(),
+                result.witnesses.found.astype("<f4").tobytes(),
+                result.boxes,
+                int(result.cut_short),
+                np.float64(result.deviation).tobytes(),
+            )
+            for result in results
+        ]
+        with self._errors(), self._connection:
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+            )
+            self._connection.execute(
+                "UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key = 'seconds'", [seconds]
+            )
+
+    def results(self) -> Iterator[SliceResult]:
+        """Every finished slice, in ascending order."""
+        with self._errors():
+            rows = self._connection.execute("SELECT * FROM slices ORDER BY slice")
+            for index, status, pool, found, boxes, cut_short, deviation in rows:
+                yield SliceResult(
+                    slice=index,
+                    status=np.frombuffer(status, dtype=np.uint8),
+                    witnesses=Witnesses(
+                        np.frombuffer(pool, dtype="<u2"),
+                        np.frombuffer(found, dtype="<f4").reshape(-1, self._inputs),
+                    ),
+                    boxes=boxes,
+                    cut_short=bool(cut_short),
+                    deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
+                )
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+    def delete(self) -> None:
+        """Close, and remove the file with what SQLite keeps beside it."""
+        self.close()
+        for suffix in ("", "-wal", "-shm"):
+            Path(self.path + suffix).unlink(missing_ok=True)
+
+
+def _brief(value: object) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else text[:57] + "..."

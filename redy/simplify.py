@@ -1,0 +1,154 @@
+"""The main job: simplify a network slice by slice and collect the result in a bundle."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from redy.criteria.forward import with_unread
+from redy.criteria.phase import POOL
+from redy.dispatch.bundle import Bundle
+from redy.domain import Box
+from redy.edits import edits_of
+from redy.errors import UsageError
+from redy.formats.bundle import Content, join_witnesses
+from redy.formats.networks import LoadedNetwork, in_memory
+from redy.network.fold import plan_many
+from redy.network.form import Network
+from redy.pipeline import Effort
+from redy.report import summarise
+from redy.run.execute import Job, execute
+from redy.run.progress import Progress
+from redy.run.store import Store
+from redy.search.witnesses import unit_pool
+from redy.slicing import Slicing
+from redy.slicing.grid import Grid, sample
+
+DEFAULT_BUDGET = 1000
+"""Boxes per slice: ACAS Xu with 32768 slices takes minutes on two cores."""
+
+_CHECK_POINTS = 100_000
+"""Over all slices: the points at which the result is compared with the original."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which slices are simplified: all, or a random ``sample`` of them drawn with ``seed``."""
+
+    sample: int | None = None
+    seed: int = 0
+
+    def of(self, slicing: Slicing) -> np.ndarray:
+        """The slices, ascending: (n,) int64."""
+        if self.sample is None:
+            return np.arange(slicing.slices, dtype=np.int64)
+        return sample(slicing.slices, self.sample, self.seed)
+
+
+def cut(domain: Box, slices: int | None, grid: Sequence[int] | None) -> Grid:
+    """The grid that ``slices`` or ``grid`` asks for; one slice if neither is given."""
+    if slices is not None and grid is not None:
+        raise UsageError("give either --slices or --grid, not both")
+    if grid is not None:
+        return Grid(domain, tuple(grid))
+    return Grid.bisecting(domain, 1 if slices is None else slices)
+
+
+def require_guarantee(guarantee: str) -> None:
+    """Refuse a guarantee that this version has no edits for."""
+    if guarantee != "exact":
+        raise UsageError(
+            f"guarantee {guarantee!r} is not available; this version makes exact edits only "
+            "(--guarantee exact), which also satisfy any weaker guarantee"
+        )
+
+
+def simplify(
+    net: LoadedNetwork | Network,
+    domain: Box | None = None,
+    *,
+    slices: int | None = None,
+    grid: Sequence[int] | None = None,
+    guarantee: str = "exact",
+    selection: Selection | None = None,
+    jobs: int = 1,
+    budget: int = DEFAULT_BUDGET,
+    time_limit: float | None = None,
+    store: str | os.PathLike[str] | None = None,
+    progress: Progress | None = None,
+) -> Bundle:
+    """Simplify ``net`` on every slice of ``domain``.
+
+    Args:
+        net: what :func:`redy.load` returns, or a network in redy's form.
+        domain: the box of inputs; may be left out for a ``.nnet``, which brings its own.
+        slices: number of slices, a power of two: the inputs are bisected in turn.
+        grid: instead, the number of equal parts of each input.
+        guarantee: ``exact``: over the reals, the result equals the network on the domain.
+        selection: a random sample of the slices instead of all.
+        jobs: worker processes.
+        budget: boxes that branch and bound may examine per slice, about; with the same budget
+            the result does not depend on the machine's speed or the number of jobs.
+        time_limit: seconds per slice, an outer guard; a slice it cut short is counted as such.
+        store: SQLite file that keeps finished slices; the same call resumes from it.
+        progress: is told of every finished slice.
+
+    Raises:
+        UsageError, DomainError, StoreError: see the classes; the message names the culprit.
+    """
+    require_guarantee(guarantee)
+    loaded = in_memory(net) if isinstance(net, Network) else net
+    box = domain or loaded.domain
+    if box is None:
+        raise UsageError(f"{loaded.path} brings no domain of its own; give one with --domain")
+    box.require_dimension(loaded.network.inputs)
+    if budget < 1 or jobs < 1 or (time_limit is not None and not time_limit > 0):
+        raise UsageError("--budget, --jobs and --time-limit must be positive")
+    slicing = cut(box, slices, grid)
+    chosen = (selection or Selection()).of(slicing)
+    effort = Effort(budget, time_limit, check_points=-(-_CHECK_POINTS // len(chosen)) + 1)
+    job = Job(loaded, slicing, effort)
+    selected = {"sample": None, "seed": 0} if selection is None else vars(selection)
+    with progress or Progress() as shown:
+        record = Store(store or ":memory:", {**job.key(), **selected}, loaded.network.inputs)
+        try:
+            execute(job, chosen, record, jobs, shown)
+            return _collect(job, record)
+        finally:
+            record.close()
+
+
+def _collect(job: Job, store: Store) -> Bundle:
+    """The bundle of all slices in ``store``."""
+    results = list(store.results())
+    network = job.loaded.network
+    status = np.stack([result.status for result in results])
+    folded, _ = plan_many(network, with_unread(network, edits_of(status)))
+    own = [result.witnesses.found for result in results]
+    rows = [join_witnesses(result.witnesses.pool, len(result.witnesses.found)) for result in results]
+    content = Content(
+        network=network,
+        slicing=job.slicing,
+        slices=np.array([result.slice for result in results], dtype=np.int64),
+        status=status,
+        boxes=np.array([result.boxes for result in results], dtype=np.int64),
+        folded=folded,
+        pool=unit_pool(network.inputs, POOL),
+        witness_count=np.array([len(row) for row in rows]),
+        witness_pool=np.concatenate(rows),
+        witness_found=np.concatenate(own),
+        summary=summarise(
+            job.loaded,
+            job.slicing,
+            status,
+            deviation=max(result.deviation for result in results),
+            points=len(results) * job.effort.check_points,
+            cut_short=sum(result.cut_short for result in results),
+            boxes=sum(result.boxes for result in results),
+            budget=job.effort.budget,
+        ),
+    )
+    return Bundle(content, {"seconds": store.seconds})
