@@ -40,7 +40,7 @@ class Box:
         bad = np.flatnonzero(lower > upper)
         if bad.size:
             i = int(bad[0])
-            raise DomainError(f"input {i} has its lower bound {lower[i]} above its upper {upper[i]}")
+            raise DomainError(f"input {i}: the lower bound {lower[i]} is above {upper[i]}")
         lower.flags.writeable = False
         upper.flags.writeable = False
         object.__setattr__(self, "lower", lower)
@@ -52,7 +52,7 @@ class Box:
         return int(self.lower.size)
 
     def require_dimension(self, inputs: int, what: str = "domain") -> None:
-        """Raise :class:`DomainError` unless the box has as many dimensions as the network inputs."""
+        """Raise :class:`DomainError` unless the box has one dimension per network input."""
         if self.dimension != inputs:
             raise DomainError(
                 f"{what} has {self.dimension} dimensions, but the network has {inputs} inputs"
@@ -65,8 +65,5 @@ class Box:
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """``count`` uniform random points of the box: (count, inputs)."""
         unit = rng.random((count, self.dimension))
-        return self.at(unit)
-
-    def at(self, unit: np.ndarray) -> np.ndarray:
-        """The points at relative positions ``unit`` (n, inputs) in [0, 1], kept inside by clipping."""
-        return np.clip(self.lower + unit * (self.upper - self.lower), self.lower, self.upper)
+        points: np.ndarray = self.lower + unit * (self.upper - self.lower)
+        return points.clip(self.lower, self.upper)

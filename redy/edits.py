@@ -43,7 +43,8 @@ _EDIT_OF[list(_ACTIVE)] = Edit.IDENTITY
 
 def edits_of(status: np.ndarray) -> np.ndarray:
     """The exact edit that each status allows: (...,) of :class:`Edit` as uint8, same shape."""
-    return _EDIT_OF[status]
+    edits: np.ndarray = _EDIT_OF[status]
+    return edits
 
 
 def verdict(status: Status, witnesses: np.ndarray) -> Verdict:

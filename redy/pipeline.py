@@ -16,7 +16,7 @@ from redy.edits import Status, edits_of
 from redy.formats.networks import LoadedNetwork, Reference
 from redy.network.evaluate import evaluate
 from redy.network.fold import materialise, plan_many
-from redy.search.witnesses import Witnesses, both_phases, inner_ends, signs_of
+from redy.search.witnesses import Witnesses, both_phases, pool_points, signs_of
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,7 @@ class Pipeline:
         self._phase = PhaseDecider(loaded.network)
         self._reference = Reference(loaded)
 
-    def run(
-        self, slices: Sequence[int], lower: np.ndarray, upper: np.ndarray
-    ) -> list[SliceResult]:
+    def run(self, slices: Sequence[int], lower: np.ndarray, upper: np.ndarray) -> list[SliceResult]:
         """Simplify ``slices`` with the boxes [lower, upper] (slices, inputs)."""
         phases = [self._phases(*box) for box in zip(lower, upper, strict=True)]
         edits = with_unread(self._network, edits_of(np.stack([p.status for p in phases])))
@@ -109,7 +107,9 @@ class Pipeline:
             return status
         signs = signs_of(self._reference.preactivations(points), self._network)
         unconfirmed = (status == Status.REFUTED) & ~both_phases(signs)
-        return np.where(unconfirmed, np.uint8(Status.UNKNOWN_NUMERICAL), status)
+        status = status.copy()
+        status[unconfirmed] = Status.UNKNOWN_NUMERICAL
+        return status
 
 
 def check_points(index: int, lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
@@ -122,5 +122,4 @@ def check_points(index: int, lower: np.ndarray, upper: np.ndarray, count: int) -
     on_faces = unit[::2]
     snapped = rng.random(on_faces.shape) < rng.random((len(on_faces), 1))
     on_faces[snapped] = on_faces[snapped].round()
-    points = (lower + unit * (upper - lower)).astype(np.float32).astype(np.float64)
-    return np.clip(points, *inner_ends(lower, upper))
+    return pool_points(lower, upper, unit)

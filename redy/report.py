@@ -1,4 +1,4 @@
-"""The figures of a bundle: what was removed, by which criterion and in which layer, and the cost."""
+"""The figures of a bundle: what was removed, by criterion and layer, and what that saves."""
 
 from __future__ import annotations
 

@@ -6,6 +6,13 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# The same examples at every run: a failure is of the change at hand, not of the day's luck.
+settings.register_profile(
+    "redy", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("redy")
 
 _MISSING = (
     "the published networks are not here; set REDY_DATA to a folder with acasxu_nets/, mnist/ and "

@@ -21,7 +21,8 @@ class BoundMethod(Protocol):
 
     def __call__(
         self, network: Network, lower: Tensor, upper: Tensor, known: Bounds | None = None
-    ) -> Bounds: ...
+    ) -> Bounds:
+        """The bounds of all layers, outputs last."""
 
 
 METHODS: dict[str, BoundMethod] = {}

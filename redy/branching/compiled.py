@@ -16,8 +16,12 @@ from typing import Any
 import numba
 from numba.core import config
 
-_FASTMATH = {"reassoc", "contract"}
-"""Reordered and fused sums only: the error bounds hold for these; NaN and signs keep meaning."""
+_FUSED = {"contract"}
+"""Products may be fused into sums: every error bound here allows for that."""
+
+_REORDERED = {"contract", "reassoc"}
+"""Sums may also be reordered, which vector units need. Only for kernels that are nothing but a
+sum: elsewhere reordering could cancel a rounding that the code is about to account for."""
 
 
 def _cache_folder() -> str:
@@ -33,19 +37,23 @@ def _cache_folder() -> str:
 _FOLDER = _cache_folder()
 
 
-def kernel(function: Callable[..., Any] | None = None, *, allocates: bool = False) -> Any:
+def kernel(
+    function: Callable[..., Any] | None = None, *, allocates: bool = False, sums: bool = False
+) -> Any:
     """Compile ``function`` for plain arrays, numbers and tuples of them.
 
     A kernel that allocates no arrays is compiled without reference counting, which would cost
-    several times the arithmetic of a small box, and is inlined into its callers.
+    several times the arithmetic of a small box, and is inlined into its callers. A kernel that
+    only ``sums`` may do so in any order.
     """
     if function is None:
-        return lambda f: kernel(f, allocates=allocates)
+        return lambda f: kernel(f, allocates=allocates, sums=sums)
+    fastmath = _REORDERED if sums else _FUSED
     before = config.CACHE_DIR
     config.CACHE_DIR = _FOLDER
     try:
         if allocates:
-            return numba.njit(fastmath=_FASTMATH, cache=True)(function)
-        return numba.njit(fastmath=_FASTMATH, cache=True, forceinline=True, _nrt=False)(function)
+            return numba.njit(fastmath=fastmath, cache=True)(function)
+        return numba.njit(fastmath=fastmath, cache=True, forceinline=True, _nrt=False)(function)
     finally:
         config.CACHE_DIR = before

@@ -49,47 +49,56 @@ def _best_cut(net, ws, layer, lower, upper):
 
 
 @kernel
-def _corner(ws, unit, sign, lower, upper, inner_lower, inner_upper, point):
-    """The corner of the box that the form of ``unit`` points to against ``sign``.
-
-    It is rounded to single precision and kept in the slice's part of such numbers, so that it can
-    be replayed in single precision. Returns whether the form, its ReLU errors left out, expects a
-    refutation there.
-    """
+def _promise(ws, unit, sign, inputs):
+    """How far below zero the form of ``unit``, its ReLU errors left out, gets: its share, or 0."""
     estimate = sign * ws.pre_center[unit]
-    for d in range(lower.size):
-        coefficient = sign * ws.pre_form[unit, d]
-        estimate -= abs(coefficient)
-        corner = lower[d] if coefficient > 0.0 else upper[d]
-        point[d] = min(max(np.float64(np.float32(corner)), inner_lower[d]), inner_upper[d])
-    return estimate < 0.0
+    size = abs(estimate)
+    for d in range(inputs):
+        estimate -= abs(ws.pre_form[unit, d])
+        size += abs(ws.pre_form[unit, d])
+    return -estimate / size if estimate < 0.0 and size > 0.0 else 0.0
 
 
 @kernel
 def _refute(net, ws, layer, box, sign, state, inner, found, count, scratch):
-    """Try the corners that the open targets' forms point to; returns the new count of ``found``."""
+    """Try the corner where the most promising open target should show its other phase.
+
+    The corner is rounded to single precision and kept in the slice's part of such numbers, so that
+    it can be replayed in single precision. Returns the new count of ``found``.
+    """
     lower, upper, known_lower, known_upper = box
     begin = net.start[layer]
     point, value, post, error = scratch
+    best, most = -1, 0.0
     for i in range(sign.size):
         unit = begin + i
-        if state[i] != OPEN or not _is_open(sign[i], known_lower[unit], known_upper[unit]):
-            continue
-        if not _corner(ws, unit, sign[i], lower, upper, inner[0], inner[1], point):
-            continue
-        values_at(net, point, layer, value, post)
-        if not sign[i] * value[unit] < 0.0:
-            continue
-        errors_at(net, layer, post, error)
-        hit = False
-        for t in range(sign.size):
-            if state[t] == OPEN and sign[t] * value[begin + t] < -error[begin + t]:
-                state[t] = REFUTED
-                hit = True
-        if hit and count < found.shape[0]:
-            for d in range(point.size):
-                found[count, d] = point[d]
-            count += 1
+        if state[i] == OPEN and _is_open(sign[i], known_lower[unit], known_upper[unit]):
+            promise = _promise(ws, unit, sign[i], lower.size)
+            if promise > most:
+                best, most = i, promise
+    if best < 0:
+        return count
+    for d in range(lower.size):
+        downhill = sign[best] * ws.pre_form[begin + best, d]
+        corner = np.float64(np.float32(lower[d] if downhill > 0.0 else upper[d]))
+        point[d] = min(max(corner, inner[0][d]), inner[1][d])
+    values_at(net, point, layer, value, post)
+    hit = False
+    for i in range(sign.size):
+        hit |= state[i] == OPEN and sign[i] * value[begin + i] < 0.0
+    if not hit:
+        return count
+    errors_at(net, layer, post, error)
+    hit = False
+    for i in range(sign.size):
+        unit = begin + i
+        if state[i] == OPEN and sign[i] * value[unit] < -error[unit]:
+            state[i] = REFUTED
+            hit = True
+    if hit and count < found.shape[0]:
+        for d in range(point.size):
+            found[count, d] = point[d]
+        count += 1
     return count
 
 
@@ -103,14 +112,18 @@ def _closed(state, sign, begin, known_lower, known_upper):
 
 
 @kernel
-def _give_up(net, layer, state, sign, level_lower, level_upper, room):
-    """Give targets up, the one with most open boxes first, until the next level fits in ``room``."""
+def _give_up(net, layer, state, sign, level, room):
+    """Give targets up until the next level fits in ``room``; returns the boxes still to be cut.
+
+    The target that keeps most boxes open goes first.
+    """
     begin = net.start[layer]
-    boxes = level_lower.shape[0]
+    known_lower, known_upper = level[2], level[3]
+    boxes = known_lower.shape[0]
     while True:
         still = 0
         for q in range(boxes):
-            if not _closed(state, sign, begin, level_lower[q], level_upper[q]):
+            if not _closed(state, sign, begin, known_lower[q], known_upper[q]):
                 still += 1
         if 2 * still <= room:
             return still
@@ -120,15 +133,71 @@ def _give_up(net, layer, state, sign, level_lower, level_upper, room):
                 continue
             count = 0
             for q in range(boxes):
-                if _is_open(sign[i], level_lower[q, begin + i], level_upper[q, begin + i]):
+                if _is_open(sign[i], known_lower[q, begin + i], known_upper[q, begin + i]):
                     count += 1
             if count > most:
                 worst, most = i, count
         state[worst] = GIVEN_UP
 
 
+@kernel
+def _examine(net, ws, layer, box, sign, state):
+    """Propagate to ``layer`` on one box and bound its open targets there."""
+    lower, upper, known_lower, known_upper = box
+    propagate(net, ws, lower, upper, known_lower, known_upper, layer)
+    for e in range(ws.influence.size):
+        ws.influence[e] = 0.0
+    for i in range(sign.size):
+        unit = net.start[layer] + i
+        if state[i] == OPEN and _is_open(sign[i], known_lower[unit], known_upper[unit]):
+            target_bounds(net, ws, layer, unit, sign[i], known_lower, known_upper)
+
+
+@kernel
+def _conclude(net, layer, state, sign, open_boxes, known_lower, known_upper, at_root, root):
+    """A target that no box of the level keeps open is proved on the slice, and known from now."""
+    for i in range(sign.size):
+        if state[i] == OPEN and open_boxes[i] == 0:
+            unit = net.start[layer] + i
+            state[i] = PROVED
+            at_root[i] = root
+            if sign[i] > 0:
+                known_lower[unit] = max(known_lower[unit], 0.0)
+            else:
+                known_upper[unit] = min(known_upper[unit], 0.0)
+
+
 @kernel(allocates=True)
-def decide_layer(net, ws, layer, lower, upper, inner, known_lower, known_upper, sign, budget, found):
+def _next_level(net, layer, state, sign, level, cut, still):
+    """The halves of the ``still`` boxes that some open target keeps undecided."""
+    box_lower, box_upper, known_lower, known_upper = level
+    inputs, units = box_lower.shape[1], known_lower.shape[1]
+    following = (
+        np.empty((2 * still, inputs)),
+        np.empty((2 * still, inputs)),
+        np.empty((2 * still, units)),
+        np.empty((2 * still, units)),
+    )
+    half = 0
+    for q in range(box_lower.shape[0]):
+        if _closed(state, sign, net.start[layer], known_lower[q], known_upper[q]):
+            continue
+        d = cut[q]
+        middle = 0.5 * (box_lower[q, d] + box_upper[q, d])
+        for side in range(2):
+            following[0][half] = box_lower[q]
+            following[1][half] = box_upper[q]
+            following[2][half] = known_lower[q]
+            following[3][half] = known_upper[q]
+            following[1 - side][half, d] = middle
+            half += 1
+    return following
+
+
+@kernel(allocates=True)
+def decide_layer(
+    net, ws, layer, lower, upper, inner, known_lower, known_upper, sign, budget, found
+):
     """Decide sign[i] * z >= 0 for the targets of ``layer`` on the slice [lower, upper].
 
     Args:
@@ -145,86 +214,43 @@ def decide_layer(net, ws, layer, lower, upper, inner, known_lower, known_upper, 
         (units,) state of each target, whether the first box decided it, the boxes examined and
         the number of points found.
     """
-    begin, end = net.start[layer], net.start[layer + 1]
-    units = sign.size
+    begin, end, total = net.start[layer], net.start[layer + 1], net.start[-1]
     inputs = lower.size
-    state = np.full(units, OPEN, dtype=np.int8)
-    at_root = np.zeros(units, dtype=np.bool_)
-    total = net.start[-1]
     scratch = (np.zeros(inputs), np.zeros(total), np.zeros(total), np.zeros(total))
-    for i in range(units):
-        if sign[i] == 0:
-            state[i] = GIVEN_UP
-    box_lower, box_upper = lower.copy().reshape(1, inputs), upper.copy().reshape(1, inputs)
-    level_lower = known_lower[:end].copy().reshape(1, end)
-    level_upper = known_upper[:end].copy().reshape(1, end)
-    examined = 0
-    count = 0
-    boxes = 1
-    root = True
-    while boxes > 0:
-        cut = np.full(boxes, -1, dtype=np.int64)
-        open_boxes = np.zeros(units, dtype=np.int64)
-        for q in range(boxes):
-            if _closed(state, sign, begin, level_lower[q], level_upper[q]):
+    state = np.where(sign == 0, GIVEN_UP, OPEN).astype(np.int8)
+    at_root = np.zeros(sign.size, dtype=np.bool_)
+    # Boxes of one level: lower and upper ends, lower and upper bounds of the units up to `layer`.
+    level = (
+        lower.copy().reshape(1, inputs),
+        upper.copy().reshape(1, inputs),
+        known_lower[:end].copy().reshape(1, end),
+        known_upper[:end].copy().reshape(1, end),
+    )
+    examined, points, root = 0, 0, True
+    while level[0].shape[0] > 0:
+        cut = np.full(level[0].shape[0], -1, dtype=np.int64)
+        open_boxes = np.zeros(sign.size, dtype=np.int64)
+        for q in range(cut.size):
+            box = (level[0][q], level[1][q], level[2][q], level[3][q])
+            if _closed(state, sign, begin, box[2], box[3]):
                 continue
-            propagate(net, ws, box_lower[q], box_upper[q], level_lower[q], level_upper[q], layer)
+            _examine(net, ws, layer, box, sign, state)
             examined += 1
-            ws.influence[:] = 0.0
-            for i in range(units):
-                unit = begin + i
-                if state[i] == OPEN and _is_open(
-                    sign[i], level_lower[q, unit], level_upper[q, unit]
-                ):
-                    target_bounds(
-                        net, ws, layer, unit, sign[i], level_lower[q], level_upper[q]
-                    )
-            if _closed(state, sign, begin, level_lower[q], level_upper[q]):
+            if not _closed(state, sign, begin, box[2], box[3]):
+                points = _refute(net, ws, layer, box, sign, state, inner, found, points, scratch)
+            if _closed(state, sign, begin, box[2], box[3]):
                 continue
-            box = (box_lower[q], box_upper[q], level_lower[q], level_upper[q])
-            count = _refute(net, ws, layer, box, sign, state, inner, found, count, scratch)
-            if _closed(state, sign, begin, level_lower[q], level_upper[q]):
-                continue
-            cut[q] = _best_cut(net, ws, layer, box_lower[q], box_upper[q])
-            for i in range(units):
-                if _is_open(sign[i], level_lower[q, begin + i], level_upper[q, begin + i]):
+            cut[q] = _best_cut(net, ws, layer, box[0], box[1])
+            for i in range(sign.size):
+                if _is_open(sign[i], box[2][begin + i], box[3][begin + i]):
                     open_boxes[i] += 1
                     if state[i] == OPEN and cut[q] < 0:
-                        state[i] = GIVEN_UP  # a box too small to be cut
+                        state[i] = GIVEN_UP  # the box is too small to be cut
         if root:
-            known_lower[:end] = np.maximum(known_lower[:end], level_lower[0])
-            known_upper[:end] = np.minimum(known_upper[:end], level_upper[0])
-        for i in range(units):
-            if state[i] == OPEN and open_boxes[i] == 0:
-                state[i] = PROVED
-                at_root[i] = root
-                if sign[i] > 0:
-                    known_lower[begin + i] = max(known_lower[begin + i], 0.0)
-                else:
-                    known_upper[begin + i] = min(known_upper[begin + i], 0.0)
-        still = _give_up(net, layer, state, sign, level_lower, level_upper, budget - examined)
-        next_box_lower = np.empty((2 * still, inputs))
-        next_box_upper = np.empty((2 * still, inputs))
-        next_level_lower = np.empty((2 * still, end))
-        next_level_upper = np.empty((2 * still, end))
-        boxes_next = 0
-        for q in range(boxes):
-            if _closed(state, sign, begin, level_lower[q], level_upper[q]):
-                continue
-            d = cut[q]
-            middle = 0.5 * (box_lower[q, d] + box_upper[q, d])
-            for side in range(2):
-                next_box_lower[boxes_next] = box_lower[q]
-                next_box_upper[boxes_next] = box_upper[q]
-                next_level_lower[boxes_next] = level_lower[q]
-                next_level_upper[boxes_next] = level_upper[q]
-                if side == 0:
-                    next_box_upper[boxes_next, d] = middle
-                else:
-                    next_box_lower[boxes_next, d] = middle
-                boxes_next += 1
+            known_lower[:end] = np.maximum(known_lower[:end], level[2][0])
+            known_upper[:end] = np.minimum(known_upper[:end], level[3][0])
+        _conclude(net, layer, state, sign, open_boxes, known_lower, known_upper, at_root, root)
+        still = _give_up(net, layer, state, sign, level, budget - examined)
+        level = _next_level(net, layer, state, sign, level, cut, still)
         root = False
-        box_lower, box_upper = next_box_lower, next_box_upper
-        level_lower, level_upper = next_level_lower, next_level_upper
-        boxes = boxes_next
-    return state, at_root, examined, count
+    return state, at_root, examined, points

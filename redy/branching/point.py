@@ -2,9 +2,26 @@
 
 from __future__ import annotations
 
-
 from redy.branching.compiled import kernel
 from redy.tolerances import FLOOR, UPWARD
+
+
+@kernel(sums=True)
+def _product(weights, h):
+    """sum of weights * h, rounded."""
+    total = 0.0
+    for p in range(h.size):
+        total += weights[p] * h[p]
+    return total
+
+
+@kernel(sums=True)
+def _noise(weights, error, post, gamma):
+    """sum of |weights| * (error + gamma |post|), rounded."""
+    total = 0.0
+    for p in range(weights.size):
+        total += abs(weights[p]) * (error[p] + gamma * abs(post[p]))
+    return total
 
 
 @kernel
@@ -19,9 +36,7 @@ def values_at(net, point, last, value, post):
                 begin, end = net.start[net.source[block]], net.start[net.source[block] + 1]
                 row = net.offset[block] + (unit - net.start[layer]) * (end - begin)
                 weights = net.weights[row : row + end - begin]
-                h = post[begin:end]
-                for p in range(h.size):
-                    total += weights[p] * h[p]
+                total += _product(weights, post[begin:end])
             value[unit] = total
             # A product, not a constant, where z <= 0 or not a number: NaN must stay NaN.
             post[unit] = total if total > 0.0 or not net.relu[unit] else 0.0 * total
@@ -42,8 +57,5 @@ def errors_at(net, last, post, error):
                 begin, end = net.start[net.source[block]], net.start[net.source[block] + 1]
                 row = net.offset[block] + (unit - net.start[layer]) * (end - begin)
                 weights = net.weights[row : row + end - begin]
-                for p in range(end - begin):
-                    noise += abs(weights[p]) * (
-                        error[begin + p] + net.gamma * abs(post[begin + p])
-                    )
+                noise += _noise(weights, error[begin:end], post[begin:end], net.gamma)
             error[unit] = noise * (1.0 + net.gamma) * UPWARD

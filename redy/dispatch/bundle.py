@@ -201,6 +201,11 @@ class Bundle:
         return {**self._content.summary, "bundle_bytes": size, "seconds": seconds}
 
     @property
+    def done(self) -> np.ndarray:
+        """The slices that were simplified, ascending: (m,) int64."""
+        return self._content.slices
+
+    @property
     def status(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Status`."""
         return self._content.status

@@ -32,7 +32,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         yield temporary
         _sync(temporary)
         temporary.chmod(_usual_mode())
-        os.replace(temporary, target)
+        temporary.replace(target)
     except FileNotFoundError as error:
         raise OutputError(f"{target}: the folder {target.parent} does not exist") from error
     except OSError as error:

@@ -81,8 +81,8 @@ def _numbers(path: str, name: str, entries: object) -> list[float]:
 
 def _read_csv(path: str) -> Box:
     rows = []
+    reader = csv.reader(read_text(path).splitlines(), strict=True)
     try:
-        reader = csv.reader(read_text(path).splitlines(), strict=True)
         for row in reader:
             rows += [(reader.line_num, [entry.strip() for entry in row])] if any(row) else []
     except csv.Error as error:

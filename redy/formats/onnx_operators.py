@@ -207,8 +207,8 @@ def _slice(_: Import, node: Node) -> list[Value]:
         raise node.malformed("its starts, ends, axes and steps differ in length")
     window = [slice(None)] * len(value.shape)
     for start, end, axis, step in zip(starts, ends, axes, steps, strict=True):
-        axis = positive_axis(node, axis, len(value.shape))
-        window[axis] = _window(start, end, step, value.shape[axis])
+        d = positive_axis(node, axis, len(value.shape))
+        window[d] = _window(start, end, step, value.shape[d])
     return [moved(value, positions(value)[tuple(window)])]
 
 

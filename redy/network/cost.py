@@ -27,7 +27,7 @@ class Cost:
 
 
 def cost(network: Network) -> Cost:
-    """The cost of ``network`` in its own form: dense blocks in full, sparse ones by their entries."""
+    """The cost of ``network`` in its own form; of a sparse block only the entries count."""
     neurons = sum(int(layer.relu.sum()) for layer in network.layers)
     hidden = sum(layer.units for layer in network.layers[:-1])
     macs = sum(_entries(m) for layer in network.layers for m in layer.weights.values())

@@ -13,9 +13,7 @@ from redy.network.form import Network
 def preactivations(network: Network, points: np.ndarray) -> Iterator[np.ndarray]:
     """Pre-activations z_1, z_2, ..., outputs last, of ``points`` (n, inputs): each (n, units)."""
     if points.ndim != 2 or points.shape[1] != network.inputs:
-        raise DomainError(
-            f"inputs must have shape (n, {network.inputs}), got {points.shape}"
-        )
+        raise DomainError(f"inputs must have shape (n, {network.inputs}), got {points.shape}")
     posts = [points]
     for layer in network.layers:
         pre = np.tile(layer.bias.astype(points.dtype), (len(points), 1))

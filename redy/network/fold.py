@@ -80,9 +80,7 @@ def _candidates(depth: int) -> list[tuple[bool, ...]]:
     return first + [tuple(k >= cut for k in range(depth)) for cut in range(1, depth)]
 
 
-def _macs(
-    network: Network, kept: np.ndarray, linear: np.ndarray, folded: np.ndarray
-) -> np.ndarray:
+def _macs(network: Network, kept: np.ndarray, linear: np.ndarray, folded: np.ndarray) -> np.ndarray:
     """(slices,) multiply-accumulates under one choice of ``folded`` (depth,)."""
     slices = len(kept)
     widths = [np.full(slices, network.inputs)]
@@ -114,7 +112,9 @@ class _Affine:
         return _Affine({s: m[which] for s, m in self.terms.items()}, self.constant[which])
 
 
-def materialise(network: Network, edits: np.ndarray, folded: Sequence[bool]) -> Network:
+def materialise(
+    network: Network, edits: np.ndarray, folded: Sequence[bool] | np.ndarray
+) -> Network:
     """The network after ``edits`` (neurons,), the linear units of each layer folded or kept.
 
     Over the reals it equals the edited network; its weights are computed in float64. Layers keep
@@ -151,9 +151,7 @@ def _compose(layer: Layer, posts: list[_Affine], rows: np.ndarray) -> _Affine:
     return _Affine(terms, constant)
 
 
-def _post(
-    pre: _Affine, k: int, units: int, present: np.ndarray, built: np.ndarray
-) -> _Affine:
+def _post(pre: _Affine, k: int, units: int, present: np.ndarray, built: np.ndarray) -> _Affine:
     """Layer k's outputs: built units read themselves, folded ones their pre-activation."""
     folded = present & ~built
     of_present = folded[present]
@@ -171,7 +169,8 @@ def _post(
 
 
 def _rows(matrix: Matrix, rows: np.ndarray) -> np.ndarray:
-    return dense(matrix)[rows] if isinstance(matrix, np.ndarray) else matrix[rows].toarray()
+    selected: Matrix = matrix[rows]
+    return dense(selected)
 
 
 def _trim(terms: dict[int, np.ndarray]) -> dict[int, Matrix]:

@@ -2,24 +2,35 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
-from joblib.externals.loky import get_reusable_executor
+from joblib.externals.loky.process_executor import BrokenProcessPool
+from threadpoolctl import ThreadpoolController
 
+from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork
 from redy.pipeline import Effort, Pipeline, SliceResult
 from redy.run.progress import Progress
 from redy.run.store import Store
 from redy.slicing import Slicing
+from redy.version import __version__
 
-_TASK = 16
-"""Slices per task: about a second of work, so that little is lost when a run is stopped."""
+_TASK_SLICES = 16
+_TASK_BOXES = 16_000
+"""A task is about a second of work, so that little is lost when a run is stopped."""
+
+_ORPHAN_CHECK = 1.0
+"""Seconds between a worker's looks at whether the process that started it still lives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +50,7 @@ class Job:
     def key(self) -> dict[str, Any]:
         """What the results depend on, as JSON."""
         return {
+            "version": __version__,
             "network_sha256": self.loaded.network.sha256,
             "file_sha256": self.loaded.file_sha256,
             "slicing": self.slicing.describe(),
@@ -53,39 +65,84 @@ def execute(job: Job, slices: np.ndarray, store: Store, jobs: int, progress: Pro
 
     Raises:
         KeyboardInterrupt: after Ctrl-C; workers are ended, what was finished is in the store.
+        RedyError: a worker died; what was finished is in the store.
     """
     done = store.done()
     missing = np.setdiff1d(slices, done)
     progress.start(total=len(slices), done=len(slices) - len(missing))
-    # Task borders do not depend on what is done: a slice's result depends on the slice alone.
-    tasks = [missing[start : start + _TASK] for start in range(0, len(missing), _TASK)]
+    # In random order, hard and easy slices mix and the estimate of the time left is honest from the
+    # start; a slice's result depends on the slice alone.
+    missing = np.random.default_rng(0).permutation(missing)
+    size = _task_size(len(missing), job.effort.budget, jobs)
+    tasks = [missing[start : start + size] for start in range(0, len(missing), size)]
     clock = time.perf_counter()
-    for results in _results(job, tasks, jobs):
-        now = time.perf_counter()
-        store.add(results, now - clock)
-        clock = now
-        progress.advance(results)
+    finished = _results(job, tasks, jobs)
+    try:
+        for results in finished:
+            now = time.perf_counter()
+            store.add(results, now - clock)
+            clock = now
+            progress.advance(results)
+    except BaseException as error:
+        finished.throw(error)  # wherever it came from, joblib ends the workers at once
+        raise
+
+
+def _task_size(slices: int, budget: int, jobs: int) -> int:
+    """Slices per task: few when they may be long, or when there are few for each worker."""
+    return max(1, min(_TASK_SLICES, _TASK_BOXES // budget, slices // (4 * jobs)))
 
 
 def _results(
     job: Job, tasks: Sequence[np.ndarray], jobs: int
-) -> Iterator[list[SliceResult]]:
+) -> Generator[list[SliceResult], None, None]:
     if jobs == 1 or len(tasks) <= 1:
         for task in tasks:
             yield _work(job, task)
         return
-    parallel = Parallel(n_jobs=jobs, return_as="generator_unordered", pre_dispatch="3 * n_jobs")
+    parallel = Parallel(
+        n_jobs=jobs,
+        return_as="generator_unordered",
+        # More would wait outside of loky's queue to the workers, and after Ctrl-C the thread that
+        # fills the queue would look for them in vain and print a traceback.
+        pre_dispatch="2 * n_jobs",
+        initializer=_prepare_worker,
+        initargs=(os.getpid(),),
+    )
+    with _children_ignore_interrupts():
+        results = parallel(delayed(_work)(job, task) for task in tasks)
     try:
-        yield from parallel(delayed(_work_quietly)(job, task) for task in tasks)
-    except BaseException:
-        get_reusable_executor().shutdown(wait=False, kill_workers=True)
-        raise
+        yield from results
+    except BrokenProcessPool as error:
+        raise RedyError(
+            "a worker process was killed or ran out of memory; the slices finished before are "
+            "kept in the store, if one was named: try again, with fewer jobs if memory is short"
+        ) from error
 
 
-def _work_quietly(job: Job, task: np.ndarray) -> list[SliceResult]:
-    """A task in a worker, which leaves Ctrl-C to the process that the user started."""
+@contextmanager
+def _children_ignore_interrupts() -> Iterator[None]:
+    """Processes started within leave Ctrl-C, which a terminal sends to all, to this process."""
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may choose, and only it is interrupted
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def _prepare_worker(parent: int) -> None:
+    """A worker ignores Ctrl-C also when it replaces another, and ends soon after its parent."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    return _work(job, task)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_ORPHAN_CHECK)
+    os._exit(1)
 
 
 _pipelines: dict[str, Pipeline] = {}
@@ -97,4 +154,12 @@ def _work(job: Job, task: np.ndarray) -> list[SliceResult]:
         _pipelines.clear()
         _pipelines[name] = Pipeline(job.loaded, job.effort)
     lower, upper = job.slicing.boxes(task)
-    return _pipelines[name].run([int(index) for index in task], lower, upper)
+    # Matrices are small: threads would spend more time waiting for each other than computing.
+    with _libraries().limit(limits=1):
+        return _pipelines[name].run([int(index) for index in task], lower, upper)
+
+
+@cache
+def _libraries() -> ThreadpoolController:
+    """The linear algebra libraries of this process."""
+    return ThreadpoolController()

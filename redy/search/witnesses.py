@@ -52,7 +52,7 @@ def pool_points(lower: np.ndarray, upper: np.ndarray, unit: np.ndarray) -> np.nd
     """The points of the box [lower, upper] at positions ``unit``: (n, inputs) float64."""
     inner_lower, inner_upper = inner_ends(lower, upper)
     points = (lower + unit * (upper - lower)).astype(np.float32).astype(np.float64)
-    return np.clip(points, inner_lower, inner_upper)
+    return np.asarray(np.clip(points, inner_lower, inner_upper))
 
 
 @dataclass(frozen=True, eq=False)
@@ -132,5 +132,3 @@ def signs_of(pre: Sequence[np.ndarray], network: Network) -> np.ndarray:
     parts = [z[:, layer.relu] for z, layer in zip(pre, network.layers[:-1], strict=True)]
     values = np.concatenate(parts, axis=1)
     return (values > 0).astype(np.int8) - (values < 0).astype(np.int8)
-
-
