@@ -75,9 +75,7 @@ class Attack:
         self._weights = [
             {j: dense(matrix) for j, matrix in layer.weights.items()} for layer in network.layers
         ]
-        self.tally = Tally(
-            np.zeros(network.depth, dtype=np.int64), np.full(network.depth, np.inf)
-        )
+        self.tally = Tally(np.zeros(network.depth, dtype=np.int64), np.full(network.depth, np.inf))
 
     def run(self, part: redy.Slice, rng: np.random.Generator) -> None:
         """Attack every phase proved on ``part``."""
@@ -212,7 +210,7 @@ def _lines(tally: Tally, strength: Strength) -> Iterator[str]:
     yield f"{len(tally.contradictions)} contradictions"
 
 
-def main(
+def main(  # noqa: PLR0917 - typer reads the options from the parameters
     net: Annotated[Path, typer.Argument(metavar="NET")],
     domain: Annotated[str | None, typer.Option(help="As redy simplify takes it.")] = None,
     slices: Annotated[int, typer.Option(help="Slices of the domain.")] = 32768,

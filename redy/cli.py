@@ -7,6 +7,7 @@ with Ctrl-C.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -60,17 +61,28 @@ def _reporting(command: Callable[P, R]) -> Callable[P, R]:
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
+            result = command(*args, **kwargs)
+            sys.stdout.flush()
         except RedyError as error:
             message = " ".join(str(error).split())
             print(f"redy: error: {message}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except MemoryError as error:
-            print("redy: error: out of memory; try fewer --jobs", file=sys.stderr)
+            print("redy: error: out of memory; try fewer --slices or --jobs", file=sys.stderr)
             raise typer.Exit(1) from error
+        except BrokenPipeError:
+            raise  # typer ends quietly: who reads stdout, as head does, has read enough
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            # Files are written by redy.formats.atomic, with errors of their own: this is stdout.
+            print(f"redy: error: standard output: {error.strerror}", file=sys.stderr)
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise typer.Exit(OutputError.exit_code) from error
         except KeyboardInterrupt as error:
             print("redy: stopped", file=sys.stderr)
             raise typer.Exit(130) from error
+        return result
 
     return run
 
@@ -136,6 +148,8 @@ def bounds(
     from redy.simplify import Selection, cut
     from redy.terminal import print_bounds
 
+    if out is not None:
+        _require_writable(out, net)
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain) or loaded.domain
     if box is None:
@@ -163,7 +177,9 @@ def simplify(
         ),
     ] = None,
     grid: GridOption = None,
-    slicing: Annotated[str, typer.Option("--slicing", help="How to cut the domain: grid.")] = "grid",
+    slicing: Annotated[
+        str, typer.Option("--slicing", help="How to cut the domain: grid.")
+    ] = "grid",
     guarantee: Annotated[
         str,
         typer.Option(
@@ -204,8 +220,7 @@ def simplify(
 
     Example: redy simplify acas.onnx --domain acasxu --slices 32768 --jobs 2 --out acas.redy
 
-    Killed or stopped with Ctrl-C, the run goes on where it was when the same command is given
-    again.
+    Killed or stopped with Ctrl-C, the run goes on when the same command is given again.
     """
     from redy.formats.bundle import write_run_record
     from redy.formats.domains import read_domain
@@ -220,8 +235,8 @@ def simplify(
         raise UsageError(f"--slicing {slicing}: there is {', '.join(STRATEGIES)}")
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain)
-    _require_writable(out)
     kept = Path(f"{out}.store") if store is None else store
+    _require_writable(out, net, kept)
     try:
         bundle = run(
             loaded,
@@ -282,9 +297,10 @@ def evaluate(
 ) -> None:
     """Evaluate inputs: the dispatcher finds the slice of each and runs its network."""
     from redy.dispatch.bundle import Bundle
-    from redy.formats.tables import read_table, write_table
+    from redy.formats.tables import read_table, require_table, write_table
 
-    _require_writable(out)
+    require_table(out)
+    _require_writable(out, bundle, inputs)
     opened = Bundle.open(bundle)
     write_table(out, opened(read_table(inputs)))
 
@@ -315,7 +331,7 @@ def export(
     from redy.report import slice_report
     from redy.terminal import print_slice
 
-    _require_writable(out)
+    _require_writable(out, bundle)
     opened = Bundle.open(bundle)
     if index is None and opened.slicing.slices > 1:
         raise UsageError(f"{bundle} has {opened.slicing.slices} slices; name one with --slice")
@@ -345,11 +361,14 @@ def _grid(text: str | None) -> list[int] | None:
         raise UsageError(f"--grid {text}: give one whole number per input, as in 8,8,4") from None
 
 
-def _require_writable(out: Path) -> None:
-    """Fail before the work, not after it, when ``out`` cannot be written."""
+def _require_writable(out: Path, *others: Path) -> None:
+    """Fail before the work, not after it, when ``out`` cannot be written or is a file it needs."""
+    from redy.formats.atomic import require_file
+
     with _as_output_error(out):
-        if out.is_dir():
-            raise OutputError(f"{out}: is a folder; give the name of a file")
+        require_file(out)
+        if any(out.resolve() == other.resolve() for other in others):
+            raise UsageError(f"--out {out}: is also read by this command; give another name")
         probe = out.parent / f".{out.name}.probe"
         probe.touch(exist_ok=True)
         probe.unlink()
@@ -359,9 +378,9 @@ def _require_writable(out: Path) -> None:
 def _as_output_error(out: Path) -> Iterator[None]:
     try:
         yield
-    except FileNotFoundError as error:
-        raise OutputError(f"{out}: the folder {out.parent} does not exist") from error
     except OSError as error:
+        if not out.parent.exists():
+            raise OutputError(f"{out}: the folder {out.parent} does not exist") from error
         raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 
 from redy.criteria.forward import with_unread
+from redy.dispatch.bundle import Slice
 from redy.edits import Edit, Status, edits_of
 from redy.formats.networks import LoadedNetwork
 from redy.network.cost import cost
-from redy.dispatch.bundle import Slice
 from redy.network.fold import layer_edits, materialise, plan_many
 from redy.network.form import Network
 from redy.slicing import Slicing

@@ -30,6 +30,9 @@ from redy.slicing.grid import Grid, sample
 DEFAULT_BUDGET = 1000
 """Boxes per slice: ACAS Xu with 32768 slices takes minutes on two cores."""
 
+_MAX_BUDGET = 10**9
+"""Boxes per slice, days of work; counters of boxes hold it."""
+
 _CHECK_POINTS = 100_000
 """Over all slices: the points at which the result is compared with the original."""
 
@@ -45,6 +48,8 @@ class Selection:
         """The slices, ascending: (n,) int64."""
         if self.sample is None:
             return np.arange(slicing.slices, dtype=np.int64)
+        if self.seed < 0:
+            raise UsageError(f"--seed {self.seed}: give 0 or more")
         return sample(slicing.slices, self.sample, self.seed)
 
 
@@ -64,6 +69,15 @@ def require_guarantee(guarantee: str) -> None:
             f"guarantee {guarantee!r} is not available; this version makes exact edits only "
             "(--guarantee exact), which also satisfy any weaker guarantee"
         )
+
+
+def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: give at least 1")
+    if not 1 <= budget <= _MAX_BUDGET:
+        raise UsageError(f"--budget {budget}: give between 1 and {_MAX_BUDGET} boxes")
+    if time_limit is not None and not time_limit > 0:
+        raise UsageError(f"--time-limit {time_limit:g}: give more than 0 seconds")
 
 
 def simplify(
@@ -105,8 +119,7 @@ def simplify(
     if box is None:
         raise UsageError(f"{loaded.path} brings no domain of its own; give one with --domain")
     box.require_dimension(loaded.network.inputs)
-    if budget < 1 or jobs < 1 or (time_limit is not None and not time_limit > 0):
-        raise UsageError("--budget, --jobs and --time-limit must be positive")
+    _require_effort(jobs, budget, time_limit)
     slicing = cut(box, slices, grid)
     chosen = (selection or Selection()).of(slicing)
     effort = Effort(budget, time_limit, check_points=-(-_CHECK_POINTS // len(chosen)) + 1)
@@ -128,7 +141,9 @@ def _collect(job: Job, store: Store) -> Bundle:
     status = np.stack([result.status for result in results])
     folded, _ = plan_many(network, with_unread(network, edits_of(status)))
     own = [result.witnesses.found for result in results]
-    rows = [join_witnesses(result.witnesses.pool, len(result.witnesses.found)) for result in results]
+    rows = [
+        join_witnesses(result.witnesses.pool, len(result.witnesses.found)) for result in results
+    ]
     content = Content(
         network=network,
         slicing=job.slicing,

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.commands import ONNX, succeed
+
 # The same examples at every run: a failure is of the change at hand, not of the day's luck.
 settings.register_profile(
     "redy", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
@@ -29,3 +31,12 @@ def shared_data() -> Path:
     if not (folder / "acasxu_nets").is_dir():
         pytest.skip(_MISSING)
     return folder
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle of 32 slices of the project's own network; tests do not change it."""
+    out = tmp_path_factory.mktemp("demo") / "demo.redy"
+    options = ("--domain", "acasxu", "--slices", "32", "--budget", "50", "--out", out)
+    succeed("simplify", ONNX, *options)
+    return out

@@ -58,7 +58,7 @@ class Slice:
     @cached_property
     def edits(self) -> np.ndarray:
         """(neurons,) uint8 of :class:`redy.edits.Edit`: what becomes of each neuron."""
-        return with_unread(self._original, edits_of(self.status)[None])[0]
+        return np.asarray(with_unread(self._original, edits_of(self.status)[None])[0])
 
     @cached_property
     def network(self) -> Network:
@@ -257,4 +257,3 @@ def _why_outside(row: int, point: np.ndarray, domain: Box) -> str:
         f"input row {row}: coordinate {d} is {point[d]}, outside of the domain's "
         f"[{domain.lower[d]}, {domain.upper[d]}]; nothing is proved there"
     )
-

@@ -22,8 +22,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         OutputError: the folder is missing, the file cannot be written, or the disk is full.
     """
     target = Path(path)
-    if target.is_dir():
-        raise OutputError(f"{target}: is a folder; give the name of a file")
+    require_file(target)
     temporary: Path | None = None
     try:
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
@@ -41,6 +40,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def require_file(target: Path) -> None:
+    """Raise :class:`OutputError` if a folder or a device, which must stay, is at ``target``."""
+    if target.exists() and not target.is_file():
+        what = "folder" if target.is_dir() else "device"
+        raise OutputError(f"{target}: is a {what}; give the name of a file")
 
 
 def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:

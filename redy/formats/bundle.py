@@ -35,6 +35,18 @@ _HEADER = struct.Struct("<12sIQ32s")
 _FROM_RUN = 0xFFFF
 """Marks a witness that is not of the pool."""
 
+_MALFORMED = (
+    SafetensorError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RecursionError,
+    RedyError,
+)
+"""What reading the parts of a file raises that has a right checksum but that redy did not write."""
+
 
 @dataclass(frozen=True, eq=False)
 class Content:
@@ -115,7 +127,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Content:
     payload = _checked_payload(read_bytes(file), file)
     try:
         return _parse(load_tensors(payload))
-    except (SafetensorError, ValueError, KeyError, TypeError, IndexError, RedyError) as error:
+    except _MALFORMED as error:
         raise FormatError(f"{file}: is not a bundle that redy wrote ({error})") from error
 
 
@@ -211,12 +223,25 @@ def is_from_run(witness_pool: np.ndarray) -> np.ndarray:
 def run_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What is recorded beside the bundle at ``path`` of the run that made it; {} if nothing is."""
     try:
-        record = json.loads(Path(f"{os.fspath(path)}.run.json").read_text(encoding="utf-8"))
+        record = json.loads(_record_of(path).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return record if isinstance(record, dict) else {}
+    # A record that was left behind when another bundle took the place of its own says nothing.
+    own = isinstance(record, dict) and record.pop("bundle_sha256", None) == _payload_digest(path)
+    return record if own else {}
 
 
 def write_run_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:
     """Record the run that made the bundle at ``path`` beside it."""
-    write_bytes(f"{os.fspath(path)}.run.json", json.dumps(record, indent=1).encode())
+    full = {**record, "bundle_sha256": _payload_digest(path)}
+    write_bytes(_record_of(path), json.dumps(full, indent=1).encode())
+
+
+def _record_of(path: str | os.PathLike[str]) -> Path:
+    return Path(f"{os.fspath(path)}.run.json")
+
+
+def _payload_digest(path: str | os.PathLike[str]) -> str:
+    with Path(path).open("rb") as file:
+        *_, digest = _HEADER.unpack(file.read(_HEADER.size))
+    return str(digest.hex())

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from tokenize import TokenError
 
 import numpy as np
+from numpy.lib.format import read_array
 
 from redy.errors import FormatError, UsageError
 from redy.formats.atomic import read_bytes, read_text, write_bytes
 
 _SUFFIXES = (".npy", ".csv")
+_MALFORMED = (
+    ValueError,
+    TypeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    SyntaxError,
+    TokenError,
+)
+"""What numpy raises of a damaged file: its header is Python text, and may claim any size."""
 
 
 def read_table(path: Path) -> np.ndarray:
@@ -21,14 +33,14 @@ def read_table(path: Path) -> np.ndarray:
         FormatError: the file is no table of numbers.
     """
     try:
-        if _suffix(path) == ".npy":
-            table = np.load(io.BytesIO(read_bytes(path)), allow_pickle=False)
+        if require_table(path) == ".npy":
+            table = read_array(io.BytesIO(read_bytes(path)), allow_pickle=False)
         else:
             table = _parse_csv(read_text(path))
         table = np.asarray(table)
         if table.dtype.kind not in "fiu":
             raise ValueError(f"its entries are {table.dtype}, not numbers")
-    except (ValueError, EOFError) as error:
+    except _MALFORMED as error:
         raise FormatError(f"{path}: is not a table of numbers ({error})") from error
     if table.ndim != 2:
         raise FormatError(f"{path}: has shape {table.shape}; give one row per input")
@@ -38,14 +50,15 @@ def read_table(path: Path) -> np.ndarray:
 def write_table(path: Path, table: np.ndarray) -> None:
     """Write ``table`` (n, columns), whole or not at all."""
     buffer = io.BytesIO()
-    if _suffix(path) == ".npy":
+    if require_table(path) == ".npy":
         np.save(buffer, table, allow_pickle=False)
     else:
         np.savetxt(buffer, table, fmt="%.17g", delimiter=",")
     write_bytes(path, buffer.getvalue())
 
 
-def _suffix(path: Path) -> str:
+def require_table(path: Path) -> str:
+    """The suffix of ``path``; raises :class:`UsageError` if it names no kind of table."""
     if path.suffix not in _SUFFIXES:
         raise UsageError(f"{path}: redy reads and writes tables as {' or '.join(_SUFFIXES)}")
     return path.suffix
@@ -57,7 +70,7 @@ def _parse_csv(text: str) -> np.ndarray:
         lines = lines[1:]
     if not lines:
         raise ValueError("it has no rows")
-    return np.loadtxt(lines, delimiter=",", ndmin=2)
+    return np.loadtxt(lines, delimiter=",", comments=None, ndmin=2)
 
 
 def _is_numbers(line: str) -> bool:

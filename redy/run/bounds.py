@@ -52,11 +52,12 @@ def compute_bounds(
     """Bounds of ``network`` on ``slices`` (m,) by a method of :data:`redy.bounds.METHODS`."""
     if method not in METHODS:
         raise UsageError(f"--method {method}: there is {', '.join(sorted(METHODS))}")
+    _require_device(device)
     lower: list[list[np.ndarray]] = [[] for _ in network.layers]
     upper: list[list[np.ndarray]] = [[] for _ in network.layers]
     for start in range(0, len(slices), _BATCH):
         ends = slicing.boxes(slices[start : start + _BATCH])
-        low, high = (_on(device, end) for end in ends)
+        low, high = (torch.tensor(end, device=device) for end in ends)
         result = METHODS[method](network, low, high)
         for k in range(len(network.layers)):
             lower[k].append(result.lower[k].cpu().numpy())
@@ -74,8 +75,10 @@ def save_bounds(path: Path, slices: np.ndarray, table: BoundTable) -> None:
     write_bytes(path, buffer.getvalue())
 
 
-def _on(device: str, array: np.ndarray) -> torch.Tensor:
+def _require_device(device: str) -> None:
     try:
-        return torch.tensor(array, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(f"--device {device}: torch cannot use it here") from error
+        torch.ones(1, dtype=torch.float64, device=device).sum().item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise UsageError(
+            f"--device {device}: torch cannot compute in float64 on it here"
+        ) from error

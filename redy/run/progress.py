@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from types import TracebackType
+from typing import Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,7 +19,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bar
-from typing_extensions import Self
 
 from redy.edits import Edit, edits_of
 from redy.pipeline import SliceResult
@@ -56,9 +56,11 @@ class _Counting(Progress):
     _proved = 0
 
     def start(self, total: int, done: int) -> None:
+        """Count from ``done`` on."""
         self.total, self.done = total, done
 
     def advance(self, results: Sequence[SliceResult]) -> None:
+        """Count these slices and their neurons."""
         self.done += len(results)
         for result in results:
             self._neurons += result.status.size
@@ -73,6 +75,7 @@ class LogLines(_Counting):
     """A line every ten seconds, with an estimate of the time left."""
 
     def start(self, total: int, done: int) -> None:
+        """The first line."""
         super().start(total, done)
         self._began = self._last = time.monotonic()
         self._before = done
@@ -80,6 +83,7 @@ class LogLines(_Counting):
         print(f"redy: {total} slices{resumed}", file=sys.stderr, flush=True)
 
     def advance(self, results: Sequence[SliceResult]) -> None:
+        """A line, if the last one is ten seconds old or the run is done."""
         super().advance(results)
         now = time.monotonic()
         if now - self._last < _LINE_EVERY and self.done < self.total:
@@ -100,13 +104,14 @@ class TerminalBar(_Counting):
     def __init__(self) -> None:
         self._bar = Bar(
             TextColumn("slices"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[proved]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
             console=Console(stderr=True),
+            expand=True,
         )
         self._task: TaskID | None = None
 
@@ -119,11 +124,13 @@ class TerminalBar(_Counting):
         self._bar.stop()
 
     def start(self, total: int, done: int) -> None:
+        """Show the bar."""
         super().start(total, done)
         self._bar.start()
         self._task = self._bar.add_task("slices", total=total, completed=done, proved="")
 
     def advance(self, results: Sequence[SliceResult]) -> None:
+        """Move the bar."""
         super().advance(results)
         if self._task is not None:
             self._bar.update(self._task, completed=self.done, proved=self.proved())

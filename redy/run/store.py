@@ -6,10 +6,11 @@ a store that another run has open is refused.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,10 @@ from redy.errors import StoreError
 from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
 
-SCHEMA = 1
+SCHEMA = 2
+_MAGIC = b"SQLite format 3\0"
+_APPLICATION = 0x72656479
+"""SQLite's application_id of a store: the letters redy."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
@@ -31,7 +35,8 @@ CREATE TABLE IF NOT EXISTS slices (
     found BLOB NOT NULL,
     boxes INTEGER NOT NULL,
     cut_short INTEGER NOT NULL,
-    deviation BLOB NOT NULL
+    deviation BLOB NOT NULL,
+    checksum BLOB NOT NULL
 ) STRICT;
 """
 
@@ -61,14 +66,17 @@ class Store:
             raise
 
     def _open(self) -> sqlite3.Connection:
+        self._require_database()
         with self._errors():
             # The connection is used by one thread at a time; joblib hands results to another.
             connection = sqlite3.connect(self.path, timeout=0.5, check_same_thread=False)
         try:
             with self._errors():
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                self._require_store(connection)
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
+                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
                 connection.executescript(_TABLES)
                 # An exclusive lock is taken by the first write and held until the end.
                 with connection:
@@ -78,6 +86,23 @@ class Store:
             raise
         return connection
 
+    def _require_database(self) -> None:
+        """Leave a file of another kind as it is: SQLite would take a short one for an empty one."""
+        try:
+            with Path(self.path).open("rb") as file:
+                head = file.read(len(_MAGIC))
+        except OSError:
+            return  # SQLite says what is wrong, if anything is
+        if head and head != _MAGIC:
+            raise StoreError(f"{self.path}: is not a redy store")
+
+    def _require_store(self, connection: sqlite3.Connection) -> None:
+        """Leave the database of another program as it is."""
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if application not in {0, _APPLICATION} or (tables and application == 0):
+            raise StoreError(f"{self.path}: is a SQLite database, but not a redy store")
+
     def _check(self, run: dict[str, Any]) -> None:
         run = {"schema": SCHEMA, **run}
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
@@ -85,7 +110,10 @@ class Store:
             with self._connection:
                 self._connection.execute("INSERT INTO meta VALUES ('run', ?)", [json.dumps(run)])
             return
-        recorded = json.loads(row[0])
+        try:
+            recorded = json.loads(row[0])
+        except ValueError as error:
+            raise StoreError(self._damaged("the record of the run")) from error
         for key, value in run.items():
             if recorded.get(key) != value:
                 raise StoreError(
@@ -136,17 +164,21 @@ class Store:
         ]
         with self._errors(), self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?)", rows
+                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(*row, _checksum(row)) for row in rows],
             )
             self._connection.execute(
                 "UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key = 'seconds'", [seconds]
             )
 
     def results(self) -> Iterator[SliceResult]:
-        """Every finished slice, in ascending order."""
+        """Every finished slice, ascending; raises :class:`StoreError` if one is damaged."""
         with self._errors():
             rows = self._connection.execute("SELECT * FROM slices ORDER BY slice")
-            for index, status, pool, found, boxes, cut_short, deviation in rows:
+            for *row, checksum in rows:
+                if _checksum(row) != checksum:
+                    raise StoreError(self._damaged(f"slice {row[0]}"))
+                index, status, pool, found, boxes, cut_short, deviation = row
                 yield SliceResult(
                     slice=index,
                     status=np.frombuffer(status, dtype=np.uint8),
@@ -159,6 +191,9 @@ class Store:
                     deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
                 )
 
+    def _damaged(self, what: str) -> str:
+        return f"{self.path}: {what} is damaged; delete the file, and run again from the start"
+
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
@@ -168,6 +203,15 @@ class Store:
         self.close()
         for suffix in ("", "-wal", "-shm"):
             Path(self.path + suffix).unlink(missing_ok=True)
+
+
+def _checksum(row: Sequence[object]) -> bytes:
+    """Of all other columns of a row: SQLite would not notice a flipped bit, which is a proof."""
+    digest = hashlib.sha256()
+    for entry in row:
+        data = entry if isinstance(entry, bytes) else repr(entry).encode()
+        digest.update(len(data).to_bytes(8, "little") + data)
+    return digest.digest()
 
 
 def _brief(value: object) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import assume, given
@@ -101,7 +102,7 @@ def test_slices_cover_the_domain_and_meet_in_faces_only(grid):
         assert len(pairs) == count
         assert pairs[0][0] == grid.domain.lower[d]
         assert pairs[-1][1] == grid.domain.upper[d]
-        assert all(a[1] == b[0] for a, b in zip(pairs, pairs[1:], strict=False))
+        assert all(a[1] == b[0] for a, b in pairwise(pairs))
     assert len({(*a, *b) for a, b in zip(lower.tolist(), upper.tolist(), strict=True)}) == (
         grid.slices
     )

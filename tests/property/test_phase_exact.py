@@ -108,13 +108,15 @@ def near_zero_margins(draw, weight=PLAIN, shifts=NEGLIGIBLE):
 
 @st.composite
 def entangled(draw, margins=SMALL):
-    """Dense random networks whose last neurons have small margins: only smaller boxes decide them."""
+    """Dense random networks whose last neurons have small margins: smaller boxes decide them."""
     rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
     widths = draw(st.sampled_from([(2, 4, 3, 2), (2, 5, 3), (3, 4, 2), (2, 3, 3, 2)]))
     box = Box(np.full(widths[0], -1.0), np.full(widths[0], 1.0))
     last = Layer({len(widths) - 1: np.ones((1, widths[-1]))}, np.zeros(1), np.zeros(1, bool))
     built = [
-        Layer({k: rng.normal(size=(after, before))}, rng.normal(size=after) / 2, np.ones(after, bool))
+        Layer(
+            {k: rng.normal(size=(after, before))}, rng.normal(size=after) / 2, np.ones(after, bool)
+        )
         for k, (before, after) in enumerate(pairwise(widths))
     ]
     ranges = exact_ranges(Network(widths[0], (*built, last)), box)[-2]
@@ -312,7 +314,6 @@ def test_every_verdict_is_true_over_the_reals(name):
         event(f"proved {bool((status >= Status.INACTIVE_PROPAGATION).any())}")
 
     run()
-    print(name, dict(seen))
     # That nothing is ever claimed would be no proof of soundness.
     proved = sum(count for code, count in seen.items() if code >= Status.INACTIVE_PROPAGATION)
     wordless = {"partial sums overflow", "subnormal inputs"}
@@ -326,7 +327,8 @@ def test_all_statuses_occur():
     @given(entangled())
     def run(problem):
         network, box = problem
-        seen.update(int(code) for code in PhaseDecider(network).decide(box.lower, box.upper, 8).status)
+        phases = PhaseDecider(network).decide(box.lower, box.upper, 8)
+        seen.update(int(code) for code in phases.status)
 
     run()
     possible = set(Status) - {Status.UNKNOWN_TIME, Status.UNKNOWN_NUMERICAL}

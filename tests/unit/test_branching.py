@@ -382,9 +382,10 @@ def test_not_a_number_decides_nothing():
     root = Root(network, [1.0, 1.0], [2.0, 2.0], 2)
     for i in range(2):
         low, high = root.bounds(2, i)
-        assert low == -np.inf or Fraction(low) <= exact_ranges(
-            network, Box([1.0, 1.0], [2.0, 2.0])
-        )[1][i][0]
+        assert (
+            low == -np.inf
+            or Fraction(low) <= exact_ranges(network, Box([1.0, 1.0], [2.0, 2.0]))[1][i][0]
+        )
         assert not low > 0
         assert not high < 0
 
@@ -402,6 +403,27 @@ def test_a_sum_that_overflows_on_the_way_is_not_large(permutation):
     assert CertainSigns(network)(point[None])[0, 0] <= 0
     value, error = at_point(network, point, 1)
     assert not np.isfinite(value[5]) or abs(Fraction(value[5]) - truth) <= Fraction(error[5])
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_sum_that_is_computed_as_infinite_proves_nothing(sign, relu):
+    """Infinity less a finite error is infinity; in truth the sum is -0.66e308 times the sign."""
+    weights = sign * np.array([[1.7e308, 1.7e308, -1.4e308, -1.4e308, -1.7e308]])
+    network = Network(5, (layer({0: weights}, [0.0], relu), layer({1: [[1.0]]}, [0.0], relu=False)))
+    point = np.full(5, 0.6)
+    root = Root(network, point, point, 1)
+    assert root.ws.pre_center[5] == sign * np.inf
+    z = exact_preactivations(network, point)[0][0]
+    for low, high in (root.bounds(1, 0), root.plain(0), root.chosen(0)):
+        assert not low > z
+        assert not high < z
+    state, *_ = decide(network, 1, point, point, [sign], 10)
+    assert state.tolist() == [GIVEN_UP]
+    # The output reads it: nothing is known of that either.
+    low, high = Root(network, point, point, 2).bounds(2, 0)
+    assert not low > max(z, 0 if relu else z)
+    assert not high < max(z, 0 if relu else z)
 
 
 # Cases in which one rounding term is all that saves the result.
@@ -478,8 +500,8 @@ def test_values_lie_within_their_errors(kind, seed):
         assert kind != "plain" or (error[3:] < 1e-11).all()
         exact_signs = [
             (z > 0) - (z < 0)
-            for layer_, pre in zip(network.layers, exact_preactivations(network, point), strict=True)
-            for z, relu in zip(pre, layer_.relu, strict=True)
+            for part, pre in zip(network.layers, exact_preactivations(network, point), strict=True)
+            for z, relu in zip(pre, part.relu, strict=True)
             if relu
         ]
         certain = signs(point[None])[0]
@@ -547,6 +569,22 @@ def test_the_input_form_covers_the_interval(lower, upper):
     assert center - reach <= Fraction(lower)
     assert center + reach >= Fraction(upper)
     assert encloses(*root.bounds(1, 0), (Fraction(lower), Fraction(upper)))
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_generators_are_rounded_where_centers_are_zero(seed):
+    """Around the origin only the generators' products are rounded."""
+    rng = np.random.default_rng(seed)
+    network = chain(
+        (rng.normal(size=(2, 2)), [0.0, 0.0]), (rng.normal(size=(1, 2)), [0.0]), inputs=2
+    )
+    reach = rng.random(2)
+    root = Root(network, -reach, reach, 1)
+    for i, extremes in enumerate(exact_ranges(network, Box(-reach, reach))[0]):
+        assert encloses(*root.plain(i), extremes)
+    for d in range(2):
+        due = Fraction(root.net.gamma) * Fraction(float(root.ws.form[d, d]))
+        assert due <= Fraction(float(root.ws.noise[d]))
 
 
 def test_a_point_has_no_generator():
@@ -627,28 +665,61 @@ def test_slopes_times_subnormal_weights(weight, ends):
 SUBNORMAL = [
     (
         [5.7334901973756e-311, 2.7415782033774e-311, 8.77102200568e-312, 2.29339607895024e-310],
-        [7.729655140321007e307, 8.400320550125834e307, 6.336660054047399e307, -3.178950938503464e307],
+        [
+            7.729655140321007e307,
+            8.400320550125834e307,
+            6.336660054047399e307,
+            -3.178950938503464e307,
+        ],
     ),
     (
         [6.153014210456e-311, 3.7123430813345e-311, 1.6440599082084e-311, 2.4612056841824e-310],
-        [-5.788713389396103e307, 4.3385652554746833e307, 5.522302253247684e307, 4.23889696322707e306],
+        [
+            -5.788713389396103e307,
+            4.3385652554746833e307,
+            5.522302253247684e307,
+            4.23889696322707e306,
+        ],
     ),
     (
         [5.046165832049e-311, 5.382800801433e-311, 7.455501156621e-311, 2.9822004626485e-310],
-        [4.987544574662928e307, -8.381467587528217e307, 2.537445355773923e307, 3.45337832552607e305],
+        [
+            4.987544574662928e307,
+            -8.381467587528217e307,
+            2.537445355773923e307,
+            3.45337832552607e305,
+        ],
     ),
 ]
 
 
 @pytest.mark.parametrize(("point", "weights"), SUBNORMAL)
 def test_errors_of_subnormal_inputs_do_not_underflow(point, weights):
-    """gamma times 1e-310 is no number, but times 1e308 it is larger than what is left of the sum."""
+    """gamma times 1e-310 is no number; times 1e308 it is larger than what is left of the sum."""
     network = chain(([weights], [0.0]), inputs=4)
     z = exact_preactivations(network, point)[0][0]
     assert encloses(*Root(network, point, point, 1).bounds(1, 0), (z, z))
     value, error = at_point(network, point, 1)
     assert abs(Fraction(value[4]) - z) <= Fraction(error[4])
     assert CertainSigns(network)(np.array([point]))[0, 0] in {0, (z > 0) - (z < 0)}
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_an_underflow_may_be_magnified(sign):
+    """1e-300 times 1e-300 is computed as zero; 1e308 times that is not zero."""
+    network = Network(
+        1,
+        (
+            layer({0: [[sign * 1e-300]]}, [0.0], relu=False),
+            layer({1: [[1e308]]}, [0.0], relu=True),
+            layer({2: [[1.0]]}, [0.0], relu=False),
+        ),
+    )
+    z = exact_preactivations(network, [1e-300])[1][0]
+    assert encloses(*Root(network, [1e-300], [1e-300], 2).bounds(2, 0), (z, z))
+    value, error = at_point(network, [1e-300], 2)
+    assert abs(Fraction(value[2]) - z) <= Fraction(error[2])
+    assert CertainSigns(network)(np.array([[1e-300]]))[0, 0] == 0
 
 
 def test_underflowing_products_are_not_zero():
@@ -747,6 +818,22 @@ def test_a_box_that_cannot_be_cut_is_given_up():
     state, _, examined, found, _ = decide(network, 1, [1.0, 1.0], [1.0, 1.0], [1, -1], 50)
     assert state.tolist() == [GIVEN_UP] * 2
     assert examined == 1
+    assert not len(found)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_sign_within_the_error_refutes_nothing(sign):
+    """Computed as -1.5, both ones lost beside 1e16; in truth 0.5."""
+    weights = sign * np.array([[BIG, 1.0, 1.0, -BIG, -1.5]])
+    network = chain((weights, [0.0]), inputs=5)
+    point = np.ones(5)
+    assert (
+        sign * at_point(network, point, 1)[0][5]
+        < 0
+        < sign * exact_preactivations(network, point)[0][0]
+    )
+    state, _, _, found, _ = decide(network, 1, point, point, [sign], 10)
+    assert state.tolist() == [GIVEN_UP]
     assert not len(found)
 
 

@@ -109,7 +109,7 @@ def test_a_count_below_one_is_refused(counts):
 
 
 def test_a_count_per_input_is_needed():
-    with pytest.raises(RedyError, match="2 dimensions.*3 inputs"):
+    with pytest.raises(RedyError, match=r"2 dimensions.*3 inputs"):
         Grid(SQUARE, (1, 1, 1))
 
 
