@@ -29,6 +29,9 @@ _TESTS = {
 }
 """Package -> arguments of pytest, the quick tests first."""
 
+_PATIENCE = 120
+"""Seconds after which a test that loops for ever has noticed; each run takes less than a minute."""
+
 
 @dataclass(frozen=True)
 class Mutation:
@@ -626,9 +629,17 @@ def _notices(root: Path, package: str) -> bool:
     for arguments in _TESTS[package]:
         # Interpreted kernels warn of overflow where compiled ones do not.
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-W", "ignore", *arguments]
-        done = subprocess.run(  # noqa: S603 - our own tests
-            command, cwd=root, env=environment, capture_output=True, check=False
-        )
+        try:
+            done = subprocess.run(  # noqa: S603 - our own tests
+                command,
+                cwd=root,
+                env=environment,
+                capture_output=True,
+                check=False,
+                timeout=_PATIENCE,
+            )
+        except subprocess.TimeoutExpired:
+            return True
         if done.returncode not in {0, 1}:
             raise SystemExit(f"error: pytest failed:\n{done.stdout.decode()}")
         if done.returncode == 1:

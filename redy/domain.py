@@ -65,5 +65,5 @@ class Box:
     def sample(self, count: int, rng: np.random.Generator) -> np.ndarray:
         """``count`` uniform random points of the box: (count, inputs)."""
         unit = rng.random((count, self.dimension))
-        points: np.ndarray = self.lower + unit * (self.upper - self.lower)
+        points: np.ndarray = self.lower * (1.0 - unit) + self.upper * unit
         return points.clip(self.lower, self.upper)

@@ -21,6 +21,7 @@ proved.
 
 from __future__ import annotations
 
+from math import inf, isfinite
 from typing import NamedTuple
 
 import numpy as np
@@ -132,6 +133,7 @@ def _shifted_magnitudes(row, form, count, first, second):
 def _begin(net, ws, lower, upper):
     """Input forms: center, and one generator that covers the box over the reals."""
     inputs = net.start[1]
+    alive = 0
     for d in range(inputs):
         middle = 0.5 * lower[d] + 0.5 * upper[d]
         # The larger distance to an end, rounded upward, covers the interval whatever `middle` is.
@@ -143,9 +145,11 @@ def _begin(net, ws, lower, upper):
         for e in range(inputs):
             ws.form[d, e] = 0.0
         ws.form[d, d] = reach
-        ws.alive[d] = d
-        ws.noise[d] = net.gamma * (abs(middle) + reach) * UPWARD
-    ws.alive_count[0] = inputs
+        ws.noise[d] = net.gamma * (abs(middle) + reach + FLOOR) * UPWARD
+        if middle != 0.0 or reach > 0.0:
+            ws.alive[alive] = d
+            alive += 1
+    ws.alive_count[0] = alive
     ws.generators[0] = inputs
 
 
@@ -158,6 +162,7 @@ def _affine(net, ws, layer, unit, count):
         target[e] = 0.0
     center = net.bias[unit]
     slack = abs(center) * net.gamma + FLOOR * net.gamma
+    reads = False
     for block in range(net.first_block[layer], net.first_block[layer + 1]):
         j = net.source[block]
         begin = net.start[j]
@@ -171,6 +176,7 @@ def _affine(net, ws, layer, unit, count):
             p0, p1, p2, p3 = alive[a], alive[a + 1], alive[a + 2], alive[a + 3]
             w0, w1 = weights[p0 - begin], weights[p1 - begin]
             w2, w3 = weights[p2 - begin], weights[p3 - begin]
+            reads |= w0 != 0.0 or w1 != 0.0 or w2 != 0.0 or w3 != 0.0
             center += (w0 * ws.center[p0] + w1 * ws.center[p1]) + (
                 w2 * ws.center[p2] + w3 * ws.center[p3]
             )
@@ -184,6 +190,7 @@ def _affine(net, ws, layer, unit, count):
         while a < n:
             p = alive[a]
             w = weights[p - begin]
+            reads |= w != 0.0
             center += w * ws.center[p]
             slack += abs(w) * ws.noise[p]
             f = ws.form[p]
@@ -191,8 +198,9 @@ def _affine(net, ws, layer, unit, count):
                 target[e] += w * f[e]
             a += 1
     ws.pre_center[unit] = center
-    # One roundoff more than the noise of the terms: the sum of slacks is itself rounded.
-    ws.pre_slack[unit] = slack * (1.0 + net.gamma)
+    # One roundoff more than the noise of the terms: the sum of slacks is itself rounded. What
+    # reads nothing is its bias, exactly.
+    ws.pre_slack[unit] = slack * (1.0 + net.gamma) if reads else 0.0
 
 
 @kernel
@@ -233,23 +241,32 @@ def _lower_bound(net, ws, unit, count, sign):
         else:
             continue
         # Valid for any multiplier of relu(z) - alpha z, so for the float `weight`; what is rounded
-        # is `shift`, `drop`, `base`, the row and the cancelled generator, for which slack pays.
+        # is `shift`, `drop`, `base` and the row, for which slack pays, as it does for what is left
+        # of the cancelled generator and for a `shift` that underflows.
         moved = abs(shift) * ws.reach[g]
         scale += moved + drop
         slack += abs(shift) * ws.pre_slack[neuron] + 16.0 * UNIT_ROUNDOFF * scale
+        slack += abs(row[g] - drop) + TINY * (ws.reach[g] + ws.pre_slack[neuron] + 1.0)
         base += shift * ws.pre_center[neuron] - drop
         for e in range(before):
             row[e] += shift * z[e]
         row[g] = 0.0
     reach = (_radius(row, count) + slack) * (1.0 + 16.0 * (count + 1) * UNIT_ROUNDOFF) + TINY
     bound = base - reach
-    return bound - 2.0 * UNIT_ROUNDOFF * abs(bound)
+    return bound - 2.0 * UNIT_ROUNDOFF * abs(bound) if isfinite(base) else -inf
 
 
 @kernel
 def _plain_bounds(ws, unit, count):
-    """Lower and upper bound of z of ``unit`` from its form alone."""
+    """Lower and upper bound of z of ``unit`` from its form alone.
+
+    A centre that overflowed, in a partial sum maybe, bounds nothing, on either side.
+    """
+    if not isfinite(ws.pre_center[unit]):
+        return -inf, inf
     reach = (_radius(ws.pre_form[unit], count) + ws.pre_slack[unit]) * UPWARD
+    if reach == 0.0:
+        return ws.pre_center[unit], ws.pre_center[unit]
     lower = ws.pre_center[unit] - reach
     upper = ws.pre_center[unit] + reach
     return (
@@ -330,7 +347,7 @@ def _activate(net, ws, layer, known_lower, known_upper):
             generator += 1
         else:
             _copy_linear(ws, unit, before, after)
-        magnitude = abs(ws.center[unit]) + _radius(ws.form[unit], after)
+        magnitude = abs(ws.center[unit]) + _radius(ws.form[unit], after) + FLOOR
         ws.noise[unit] = (ws.slack[unit] + net.gamma * magnitude) * UPWARD
         ws.alive[begin + alive] = unit
         alive += 1

@@ -9,6 +9,8 @@ budget, the target that keeps most boxes open is given up first.
 
 from __future__ import annotations
 
+from math import isfinite
+
 import numpy as np
 
 from redy.branching.box import propagate, target_bounds
@@ -42,7 +44,7 @@ def _best_cut(net, ws, layer, lower, upper):
                     score[d] += ws.influence[g] * abs(z[d]) / total
     best = -1
     for d in range(inputs):
-        middle = 0.5 * (lower[d] + upper[d])
+        middle = 0.5 * lower[d] + 0.5 * upper[d]
         if lower[d] < middle < upper[d] and (best < 0 or score[d] > score[best]):
             best = d
     return best
@@ -92,7 +94,8 @@ def _refute(net, ws, layer, box, sign, state, inner, found, count, scratch):
     hit = False
     for i in range(sign.size):
         unit = begin + i
-        if state[i] == OPEN and sign[i] * value[unit] < -error[unit]:
+        certain = isfinite(value[unit]) and sign[i] * value[unit] < -error[unit]
+        if state[i] == OPEN and certain:
             state[i] = REFUTED
             hit = True
     if hit and count < found.shape[0]:
@@ -183,7 +186,7 @@ def _next_level(net, layer, state, sign, level, cut, still):
         if _closed(state, sign, net.start[layer], known_lower[q], known_upper[q]):
             continue
         d = cut[q]
-        middle = 0.5 * (box_lower[q, d] + box_upper[q, d])
+        middle = 0.5 * box_lower[q, d] + 0.5 * box_upper[q, d]
         for side in range(2):
             following[0][half] = box_lower[q]
             following[1][half] = box_upper[q]

@@ -17,10 +17,10 @@ def _product(weights, h):
 
 @kernel(sums=True)
 def _noise(weights, error, post, gamma):
-    """sum of |weights| * (error + gamma |post|), rounded."""
+    """sum of |weights| * (error + gamma |post|), rounded; FLOOR pays for underflow."""
     total = 0.0
     for p in range(weights.size):
-        total += abs(weights[p]) * (error[p] + gamma * abs(post[p]))
+        total += abs(weights[p]) * (error[p] + gamma * (abs(post[p]) + FLOOR))
     return total
 
 

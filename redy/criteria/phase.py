@@ -112,7 +112,8 @@ class PhaseDecider:
         status[~undecided & refuted] = Status.UNKNOWN_NUMERICAL
         chosen = covering(signs)
         from_pool = chosen[chosen < len(pool)].astype(np.uint16)
-        added = points[chosen[chosen >= len(pool)]].astype(np.float32)
+        with np.errstate(over="ignore"):  # where the slice is beyond single precision
+            added = points[chosen[chosen >= len(pool)]].astype(np.float32)
         return Phases(status, Witnesses(from_pool, added), boxes, cut_short)
 
 

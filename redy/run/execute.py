@@ -7,13 +7,15 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from multiprocessing import resource_tracker
 from typing import Any
 
 import numpy as np
 from joblib import Parallel, delayed
+from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import ThreadpoolController
 
@@ -109,28 +111,35 @@ def _results(
         initializer=_prepare_worker,
         initargs=(os.getpid(),),
     )
-    with _children_ignore_interrupts():
+    with ExitStack() as held:
+        held.enter_context(_interrupts_held())
         results = parallel(delayed(_work)(job, task) for task in tasks)
-    try:
-        yield from results
-    except BrokenProcessPool as error:
-        raise RedyError(
-            "a worker process was killed or ran out of memory; the slices finished before are "
-            "kept in the store, if one was named: try again, with fewer jobs if memory is short"
-        ) from error
+        try:
+            held.close()
+            yield from results
+        except KeyboardInterrupt as stop:
+            results.throw(stop)  # if it was held, joblib does not know of it yet
+        except BrokenProcessPool as error:
+            raise RedyError(
+                "a worker process was killed or ran out of memory; the slices finished before are "
+                "kept in the store, if one was named: try again, with fewer jobs if memory is short"
+            ) from error
 
 
 @contextmanager
-def _children_ignore_interrupts() -> Iterator[None]:
-    """Processes started within leave Ctrl-C, which a terminal sends to all, to this process."""
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may choose, and only it is interrupted
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+def _interrupts_held() -> Iterator[None]:
+    """Hold Ctrl-C back, also from processes started within, for which it stays held back.
+
+    A terminal sends it to all processes; only this one shall act on it.
+    """
+    # Python starts these processes when they are first needed and then forgets what was held.
+    resource_tracker.ensure_running()
+    loky_resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker(parent: int) -> None:

@@ -51,7 +51,9 @@ def unit_pool(inputs: int, count: int) -> np.ndarray:
 def pool_points(lower: np.ndarray, upper: np.ndarray, unit: np.ndarray) -> np.ndarray:
     """The points of the box [lower, upper] at positions ``unit``: (n, inputs) float64."""
     inner_lower, inner_upper = inner_ends(lower, upper)
-    points = (lower + unit * (upper - lower)).astype(np.float32).astype(np.float64)
+    points = lower * (1.0 - unit) + upper * unit  # upper - lower might overflow
+    with np.errstate(over="ignore"):
+        points = points.astype(np.float32).astype(np.float64)
     return np.asarray(np.clip(points, inner_lower, inner_upper))
 
 
@@ -100,13 +102,14 @@ class CertainSigns:
                 layer = network.layers[k]
                 noise = (np.abs(layer.bias) + FLOOR) * self._gamma[k]
                 for j, magnitude in self._magnitudes[k].items():
-                    noise = noise + magnitude @ (errors[j] + self._gamma[k] * largest[j])
+                    noise = noise + magnitude @ (errors[j] + self._gamma[k] * (largest[j] + FLOOR))
                 error = noise * (1.0 + self._gamma[k]) * UPWARD
                 largest.append(np.abs(pre).max(axis=0, initial=0.0))
                 errors.append(error)
                 if layer.relu.any():
+                    # A partial sum that overflowed says nothing about the sign.
                     sure = (pre > error).astype(np.int8) - (pre < -error).astype(np.int8)
-                    signs.append(sure[:, layer.relu])
+                    signs.append((sure * np.isfinite(pre))[:, layer.relu])
         return np.concatenate(signs or [np.zeros((len(points), 0), dtype=np.int8)], axis=1)
 
 

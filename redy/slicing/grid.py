@@ -41,7 +41,8 @@ class Grid:
 
     def _edges_of(self, d: int) -> np.ndarray:
         lower, upper, count = self.domain.lower[d], self.domain.upper[d], self.counts[d]
-        edges = lower + (upper - lower) * (np.arange(count + 1) / count)
+        share = np.arange(count + 1) / count
+        edges = lower * (1.0 - share) + upper * share  # upper - lower might overflow
         edges[0], edges[-1] = lower, upper
         if count > 1 and not all(a < b for a, b in pairwise(edges)):
             raise UsageError(

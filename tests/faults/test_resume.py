@@ -186,10 +186,11 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-def test_ctrl_c_while_workers_start(out: Path) -> None:
+@pytest.mark.parametrize("delay", [0.1, 0.3, 0.4, 0.5])
+def test_ctrl_c_while_workers_start(delay: float, out: Path) -> None:
     process = start(*WORDS, "--jobs", 2, "--out", out)
     wait_until(lambda: any(map(is_worker, children(process.pid))), 60, "worker")
-    time.sleep(0.2)
+    time.sleep(delay)
     os.killpg(process.pid, signal.SIGINT)
     outcome = finish(process)
     assert outcome.code == 130

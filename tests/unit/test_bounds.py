@@ -301,7 +301,7 @@ def test_points_of_a_network_of_real_size(method):
     boxes = [Box(c - 0.3, c + 0.3) for c in centres]
     bounds = bound(network, boxes, method)
     for row, box in enumerate(boxes):
-        corners = box.at(rng.integers(0, 2, size=(2, 5)).astype(float))
+        corners = np.where(rng.integers(0, 2, size=(2, 5)), box.upper, box.lower)
         for point in [*corners, *box.sample(2, rng)]:
             _require_point(network, bounds, row, point)
 
