@@ -105,6 +105,9 @@ class Slices(Sequence[Slice]):
     def __iter__(self) -> Iterator[Slice]:
         return (self[int(index)] for index in self._content.slices)
 
+    def __reversed__(self) -> Iterator[Slice]:
+        return (self[int(index)] for index in self._content.slices[::-1])
+
     @overload
     def __getitem__(self, index: int) -> Slice: ...
     @overload

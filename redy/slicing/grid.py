@@ -12,7 +12,7 @@ import numpy as np
 from redy.domain import Box
 from redy.errors import UsageError
 
-_MAX_SLICES = 2**40
+_MAX_SLICES = 2**26  # more would not fit in a bundle
 
 
 class Grid:

@@ -20,8 +20,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from redy.run import execute
 from tests.commands import NNET, ONNX, ROOT, Outcome, finish, redy, start
 
 SLICES = 64
@@ -186,7 +188,7 @@ def read(terminal: int) -> bytes:
         return b""
 
 
-@pytest.mark.parametrize("delay", [0.1, 0.3, 0.4, 0.5])
+@pytest.mark.parametrize("delay", [0.1, 0.4])
 def test_ctrl_c_while_workers_start(delay: float, out: Path) -> None:
     process = start(*WORDS, "--jobs", 2, "--out", out)
     wait_until(lambda: any(map(is_worker, children(process.pid))), 60, "worker")
@@ -197,6 +199,31 @@ def test_ctrl_c_while_workers_start(delay: float, out: Path) -> None:
     assert outcome.err.splitlines()[1:] == [
         f"redy: stopped; finished slices are in {out}.store, the same command goes on from there"
     ]
+
+
+def test_ctrl_c_is_held_back_while_workers_start_but_not_lost() -> None:
+    steps = []
+
+    def start_workers() -> None:
+        with execute._interrupts_held():
+            os.kill(os.getpid(), signal.SIGINT)
+            steps.append("started")
+
+    with pytest.raises(KeyboardInterrupt):
+        start_workers()
+    assert steps == ["started"]
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_ctrl_c_within_a_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    def kernel(*_: object) -> None:
+        inner, outer = SystemError("an argument"), SystemError("a result with an exception set")
+        inner.__cause__ = KeyboardInterrupt()
+        raise outer from inner  # one wraps the other in numba's dispatcher
+
+    monkeypatch.setattr(execute, "_work", kernel)
+    with pytest.raises(KeyboardInterrupt):
+        next(execute._results(None, [np.arange(1)], 1))
 
 
 def test_a_killed_worker_is_told(out: Path) -> None:
