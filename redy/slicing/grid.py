@@ -34,7 +34,7 @@ class Grid:
             if count < 1:
                 raise UsageError(f"--grid: input {d} has {count} parts; give at least 1")
         if prod(counts) > _MAX_SLICES:
-            raise UsageError(f"--grid: {prod(counts)} slices are more than {_MAX_SLICES}")
+            raise UsageError(f"{prod(counts)} slices are too many; give at most {_MAX_SLICES}")
         self.domain = domain
         self.counts = tuple(int(c) for c in counts)
         self.edges = [self._edges_of(d) for d in range(domain.dimension)]
