@@ -33,7 +33,7 @@ demo: $(READY)  ## simplify the project's own ACAS Xu network, and show what was
 	@mkdir -p demo
 	@rm -rf $(basename $(DEMO)).*
 	$(BIN)/redy simplify acasxu_nets/redy_acas.onnx --domain acasxu --slices 1024 \
-		--guarantee exact --jobs $(JOBS) --out $(DEMO)
+		--guarantee exact --jobs $(JOBS) --out $(DEMO) >/dev/null
 	$(BIN)/redy show $(DEMO)
 
 test: $(READY)  ## check format, lint and types, then run the tests

@@ -68,12 +68,46 @@ MUTATIONS = (
     Mutation(
         "input noise dropped",
         _BOX,
-        "ws.noise[d] = net.gamma * (abs(middle) + reach) * UPWARD",
+        "ws.noise[d] = net.gamma * (abs(middle) + reach + FLOOR) * UPWARD",
         "ws.noise[d] = 0.0",
     ),
-    Mutation("input noise without the middle", _BOX, "(abs(middle) + reach)", "(reach)"),
-    Mutation("input noise without the reach", _BOX, "(abs(middle) + reach)", "(abs(middle))"),
+    Mutation(
+        "input noise without the middle", _BOX, "(abs(middle) + reach + FLOOR)", "(reach + FLOOR)"
+    ),
+    Mutation(
+        "input noise without the reach",
+        _BOX,
+        "(abs(middle) + reach + FLOOR)",
+        "(abs(middle) + FLOOR)",
+    ),
+    Mutation(
+        "underflow of the input noise dropped",
+        _BOX,
+        "(abs(middle) + reach + FLOOR)",
+        "(abs(middle) + reach)",
+    ),
+    Mutation(
+        "inputs around zero taken for zero",
+        _BOX,
+        "if middle != 0.0 or reach > 0.0:",
+        "if middle != 0.0:",
+    ),
+    Mutation(
+        "inputs without width taken for zero",
+        _BOX,
+        "if middle != 0.0 or reach > 0.0:",
+        "if reach > 0.0:",
+    ),
     # Affine steps.
+    Mutation("the last terms taken for unread", _BOX, "            reads |= w != 0.0\n", ""),
+    Mutation(
+        "the second of four terms taken for unread",
+        _BOX,
+        "w0 != 0.0 or w1 != 0.0 or",
+        "w0 != 0.0 or",
+    ),
+    Mutation("everything taken for exact", _BOX, "* (1.0 + net.gamma) if reads else 0.0", "* 0.0"),
+    Mutation("what reads nothing is not exact", _BOX, " if reads else 0.0", ""),
     Mutation("bias rounding dropped", _BOX, "slack = abs(center) * net.gamma + ", "slack = "),
     Mutation(
         "underflow of an affine step dropped",
@@ -195,7 +229,30 @@ MUTATIONS = (
         "return bound",
     ),
     Mutation("upper bound for the lower", _BOX, "bound = base - reach", "bound = base + reach"),
+    Mutation(
+        "rest of the cancelled generator dropped",
+        _BOX,
+        "slack += abs(row[g] - drop) + TINY",
+        "slack += TINY",
+    ),
+    Mutation(
+        "underflow of a shift dropped",
+        _BOX,
+        " + TINY * (ws.reach[g] + ws.pre_slack[neuron] + 1.0)",
+        "",
+    ),
+    Mutation("an infinite base is a bound", _BOX, " if isfinite(base) else -inf", ""),
     # Plain bounds.
+    Mutation(
+        "an infinite center is a bound", _BOX, "if not isfinite(ws.pre_center[unit]):", "if False:"
+    ),
+    Mutation(
+        "what has no slack has no radius",
+        _BOX,
+        "if reach == 0.0:",
+        "if ws.pre_slack[unit] == 0.0:",
+        "only what has no form has no slack",
+    ),
     Mutation(
         "slack not in the plain bounds",
         _BOX,
@@ -359,7 +416,7 @@ MUTATIONS = (
         "following[1 - side][half, d] = middle",
         "following[0][half, d] = middle",
     ),
-    Mutation("refuted without an error bound", _LAYER, "< -error[unit]:", "< 0.0:"),
+    Mutation("refuted without an error bound", _LAYER, "< -error[unit]\n", "< 0.0\n"),
     Mutation(
         "refuted by the other sign",
         _LAYER,
@@ -387,7 +444,14 @@ MUTATIONS = (
         "point[d] = corner",
     ),
     Mutation("at the root whatever happened", _LAYER, "at_root[i] = root", "at_root[i] = True"),
+    Mutation("refuted by an infinite value", _LAYER, "isfinite(value[unit]) and ", ""),
     # Points.
+    Mutation(
+        "underflow of the error of a term dropped",
+        _POINT,
+        "gamma * (abs(post[p]) + FLOOR)",
+        "gamma * abs(post[p])",
+    ),
     Mutation("value without bias", _POINT, "total = net.bias[unit]", "total = 0.0"),
     Mutation(
         "values without ReLU",
@@ -402,12 +466,17 @@ MUTATIONS = (
         "noise = FLOOR * net.gamma",
     ),
     Mutation("error floor dropped", _POINT, "(abs(net.bias[unit]) + FLOOR)", "abs(net.bias[unit])"),
-    Mutation("error of the terms dropped", _POINT, "(error[p] + gamma * abs(post[p]))", "error[p]"),
+    Mutation(
+        "error of the terms dropped",
+        _POINT,
+        "(error[p] + gamma * (abs(post[p]) + FLOOR))",
+        "error[p]",
+    ),
     Mutation(
         "error of earlier layers dropped",
         _POINT,
-        "(error[p] + gamma * abs(post[p]))",
-        "(gamma * abs(post[p]))",
+        "(error[p] + gamma * (abs(post[p]) + FLOOR))",
+        "(gamma * (abs(post[p]) + FLOOR))",
     ),
     Mutation("error terms signed", _POINT, "total += abs(weights[p]) *", "total += weights[p] *"),
     # The packed network.
@@ -466,7 +535,6 @@ MUTATIONS = (
         _CROWN,
         "self.errors.append(tolerances.gamma(2) * magnitude)",
         "pass",
-        _MARGIN,
     ),
     Mutation(
         "crown: rounding of the total dropped",
