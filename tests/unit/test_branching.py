@@ -587,6 +587,40 @@ def test_generators_are_rounded_where_centers_are_zero(seed):
         assert due <= Fraction(float(root.ws.noise[d]))
 
 
+@pytest.mark.parametrize("inputs", range(1, 10))
+def test_one_term_is_rounded_wherever_it_stands(inputs):
+    """All other weights are zero; sums are unrolled by four."""
+    for place in range(inputs):
+        weights = np.zeros((1, inputs))
+        weights[0, place] = 0.1
+        network = chain((weights, [-0.03]), inputs=inputs)
+        point = np.full(inputs, 0.3)
+        z = exact_preactivations(network, point)[0][0]
+        root = Root(network, point, point, 1)
+        assert z > 0
+        assert encloses(*root.plain(0), (z, z))
+        assert root.ws.pre_slack[inputs] > 0
+
+
+def test_what_reads_nothing_is_exactly_its_bias():
+    """Weights of zero, inputs that are zero, neurons that are dead: no rounding, and so decided."""
+    network = chain(
+        ([[0.0, 0.0], [-1.0, 0.0], [0.0, 3.0]], [0.0, -2.0, 0.0]),
+        ([[0.0, 7.0, 1.0], [0.0, 1.0, 0.0]], [0.0, -5e-324]),
+        inputs=2,
+    )
+    lower, upper = [-1.0, 0.0], [1.0, 0.0]
+    state, at_root, *_ = decide(network, 1, lower, upper, [-1, -1, 1], 10)
+    assert state.tolist() == [PROVED] * 3
+    assert at_root.all()
+    root = Root(network, lower, upper, 2)
+    assert root.plain(0) == (0.0, 0.0)
+    assert root.plain(1) == (-5e-324, -5e-324)
+    for sign in (1, -1):
+        state, *_ = decide(network, 2, lower, upper, [sign, -1], 10)
+        assert state.tolist() == [PROVED, PROVED]
+
+
 def test_a_point_has_no_generator():
     network = chain(([[1.0]], [-1.0]))
     root = Root(network, [0.1], [0.1], 1)
