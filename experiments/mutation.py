@@ -61,6 +61,8 @@ _MARGIN = (
     "larger than what this one step rounds"
 )
 
+_INFINITE = "infinity less a share of infinity is not a number, which bounds nothing"
+
 MUTATIONS = (
     # Inputs.
     Mutation("input reach too short", _BOX, "reach = max(upper[d]", "reach = min(upper[d]"),
@@ -234,6 +236,7 @@ MUTATIONS = (
         _BOX,
         "slack += abs(row[g] - drop) + TINY",
         "slack += TINY",
+        "the allowance for rounding pays for it, and TINY times the reach if it underflows",
     ),
     Mutation(
         "underflow of a shift dropped",
@@ -241,10 +244,20 @@ MUTATIONS = (
         " + TINY * (ws.reach[g] + ws.pre_slack[neuron] + 1.0)",
         "",
     ),
-    Mutation("an infinite base is a bound", _BOX, " if isfinite(base) else -inf", ""),
+    Mutation(
+        "an infinite base is a bound",
+        _BOX,
+        " if isfinite(base) else -inf",
+        "",
+        _INFINITE,
+    ),
     # Plain bounds.
     Mutation(
-        "an infinite center is a bound", _BOX, "if not isfinite(ws.pre_center[unit]):", "if False:"
+        "an infinite center is a bound",
+        _BOX,
+        "if not isfinite(ws.pre_center[unit]):",
+        "if False:",
+        _INFINITE,
     ),
     Mutation(
         "what has no slack has no radius",
@@ -266,16 +279,18 @@ MUTATIONS = (
         "ws.pre_slack[unit]",
     ),
     Mutation(
-        "plain lower bound overflows to a proof",
+        "plain lower bound not rounded downward",
         _BOX,
         "lower - 2.0 * UNIT_ROUNDOFF * abs(lower) - TINY",
         "lower",
+        _MARGIN,
     ),
     Mutation(
-        "plain upper bound overflows to a proof",
+        "plain upper bound not rounded upward",
         _BOX,
         "upper + 2.0 * UNIT_ROUNDOFF * abs(upper) + TINY",
         "upper",
+        _MARGIN,
     ),
     Mutation(
         "radius not rounded upward", _BOX, "* (1.0 + 2.0 * count * UNIT_ROUNDOFF)", "* 1.0", _MARGIN
@@ -607,7 +622,6 @@ MUTATIONS = (
         _ZONOTOPE,
         "radius = reach * tolerances.UPWARD",
         "radius = reach",
-        _MARGIN,
     ),
     Mutation(
         "zonotope: box reaches to the nearer end",
@@ -709,7 +723,7 @@ def _notices(root: Path, package: str) -> bool:
         except subprocess.TimeoutExpired:
             return True
         if done.returncode not in {0, 1}:
-            raise SystemExit(f"error: pytest failed:\n{done.stdout.decode()}")
+            raise SystemExit(f"error: pytest: {done.returncode}\n{done.stdout.decode()}")
         if done.returncode == 1:
             return True
     return False

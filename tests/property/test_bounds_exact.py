@@ -109,8 +109,8 @@ def test_bounds_contain_the_exact_range(method, weight):
 
 @pytest.mark.parametrize("method", sorted(METHODS))
 @SLOW
-@given(problems(CANCELLING), st.data())
-def test_known_bounds_are_used_and_stay_sound(method, problem, data):
+@given(problems(CANCELLING))
+def test_known_bounds_are_used_and_stay_sound(method, problem):
     network, box = problem
     exact = exact_ranges(network, box)
     known = _outward(exact)

@@ -452,7 +452,7 @@ def _contained(method, case):
 def test_the_rounding_term_is_needed_and_suffices(monkeypatch, method, module, case):
     assert all(_contained(method, case))
     unguarded = SimpleNamespace(**vars(tolerances))
-    unguarded.gamma = lambda terms: 0.0
+    unguarded.gamma = lambda _terms: 0.0
     monkeypatch.setattr(module, "tolerances", unguarded)
     assert not all(_contained(method, case)), "without its rounding term the bound is still right"
 

@@ -28,8 +28,10 @@ def written(folder: Path, name: str, text: str) -> Path:
         ("D.CSV", "\ufeffLower,Upper\r\n0,1\r\n-1.5,2\r\n"),
         (
             "d.vnnlib",
-            "(declare-const X_0 Real)(declare-const X_1 Real)"
-            "(assert (<= 0 X_0 1))(assert (<= -1.5 X_1 2))",
+            (
+                "(declare-const X_0 Real)(declare-const X_1 Real)"
+                "(assert (<= 0 X_0 1))(assert (<= -1.5 X_1 2))"
+            ),
         ),
     ],
 )
