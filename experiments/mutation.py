@@ -712,7 +712,7 @@ def _notices(root: Path, package: str) -> bool:
         # Interpreted kernels warn of overflow where compiled ones do not.
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-W", "ignore", *arguments]
         try:
-            done = subprocess.run(  # noqa: S603 - our own tests
+            done = subprocess.run(
                 command,
                 cwd=root,
                 env=environment,
