@@ -19,6 +19,7 @@ import typer
 import redy
 from redy.errors import UsageError
 from redy.formats.networks import Reference
+from redy.network.evaluate import evaluate
 from redy.search.witnesses import inner_ends
 
 _CHUNK = 100_000
@@ -65,15 +66,19 @@ def main(
     for what, count in (("random", points), ("faces", faces)):
         rng = np.random.default_rng([seed, what == "faces"])
         begin = time.perf_counter()
-        largest, total, seen = 0.0, 0.0, 0
+        largest, total, seen, in_float64 = 0.0, 0.0, 0, 0.0
         for chunk in inputs(simplified, count, rng, faces=what == "faces"):
-            deviation = np.abs(simplified(chunk) - reference.outputs(chunk)).max(axis=1)
+            outputs = simplified(chunk)
+            deviation = np.abs(outputs - reference.outputs(chunk)).max(axis=1)
+            exact = np.abs(outputs - evaluate(loaded.network, chunk))
+            in_float64 = max(in_float64, float(np.nan_to_num(exact, nan=np.inf).max(initial=0.0)))
             # A deviation that is not a number is the largest of all.
             largest = max(largest, float(np.nan_to_num(deviation, nan=np.inf).max(initial=0.0)))
             total, seen = total + float(deviation.sum()), seen + len(chunk)
         seconds = time.perf_counter() - begin
         mean = total / max(seen, 1)
         print(f"{what:6} {seen:8} inputs: max {largest:.3e}, mean {mean:.3e}, {seconds:.1f} s")
+        print(f"       against the original evaluated in float64: max {in_float64:.3e}")
         largest_of_all = max(largest_of_all, largest)
     if not largest_of_all <= limit:
         print(f"above the limit {limit:g}")

@@ -34,7 +34,7 @@ class Grid:
             if count < 1:
                 raise UsageError(f"--grid: input {d} has {count} parts; give at least 1")
         if prod(counts) > _MAX_SLICES:
-            raise UsageError(f"{prod(counts)} slices are too many; give at most {_MAX_SLICES}")
+            raise UsageError(f"--grid: {prod(counts)} slices are more than {_MAX_SLICES}")
         self.domain = domain
         self.counts = tuple(int(c) for c in counts)
         self.edges = [self._edges_of(d) for d in range(domain.dimension)]
@@ -58,6 +58,8 @@ class Grid:
         """
         if slices < 1:
             raise UsageError(f"--slices {slices}: give at least 1")
+        if slices > _MAX_SLICES:
+            raise UsageError(f"--slices {slices}: give at most {_MAX_SLICES}")
         halvings = slices.bit_length() - 1
         if slices != 1 << halvings:
             raise UsageError(
