@@ -24,7 +24,6 @@ class Reason(Enum):
     BUDGET = "work budget spent"
     TIME_LIMIT = "time limit reached"
     NUMERICAL = "numerical"
-    NOT_TRIED = "not tried"
 
 
 @dataclass(frozen=True)

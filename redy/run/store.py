@@ -198,12 +198,6 @@ class Store:
         """Release the file."""
         self._connection.close()
 
-    def delete(self) -> None:
-        """Close, and remove the file with what SQLite keeps beside it."""
-        self.close()
-        for suffix in ("", "-wal", "-shm"):
-            Path(self.path + suffix).unlink(missing_ok=True)
-
 
 def _checksum(row: Sequence[object]) -> bytes:
     """Of all other columns of a row: SQLite would not notice a flipped bit, which is a proof."""
