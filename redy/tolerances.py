@@ -25,6 +25,10 @@ FLOOR = TINY / UNIT_ROUNDOFF
 UPWARD = 1.0 + 8.0 * UNIT_ROUNDOFF
 """A computed non-negative number times this is at least the exact one, after <= 4 roundings."""
 
+DIFFERENT = 1e-12
+"""Outputs further apart than this, relative to their size, differ at a point for the search; what
+a search believes is confirmed by replay, or proves nothing."""
+
 MOST_TERMS = 2**50
 """Beyond so many terms gamma answers infinity; up to here gamma(n) <= 1/7."""
 
@@ -39,3 +43,45 @@ def gamma(terms: int) -> float:
         return math.inf
     relative = terms * UNIT_ROUNDOFF  # exact, and so is 1 - relative: both are multiples of u
     return math.nextafter(relative / (1.0 - relative), math.inf)
+
+
+# What solvers are asked for, and what is accepted from them. An answer of theirs is a claim, up to
+# these, and not a proof; what is proved is recomputed in outward-rounded arithmetic.
+
+SOLVER_TOLERANCE = 1e-9
+"""Violation of a row, an end, integrality or optimality that a backend may ignore, in absolute
+terms: the tightest that Gurobi takes."""
+
+SOLVER_INFINITY = 1e20
+"""Gurobi, SCIP and HiGHS take an end of at least this for none at all."""
+
+GUROBI_SMALLEST = 1e-13
+"""Gurobi drops matrix coefficients below this."""
+
+HIGHS_SMALLEST = 1e-12
+"""HiGHS drops matrix coefficients up to this (option ``small_matrix_value``, its least setting)."""
+
+HIGHS_LARGEST = 1e15
+"""HiGHS refuses matrix coefficients from this on (option ``large_matrix_value``, its default)."""
+
+SCIP_SMALLEST = 1e-12
+"""SCIP takes numbers up to this for zero (parameter ``numerics/epsilon``, set by redy)."""
+
+POINT_TOLERANCE = 1e-6
+"""A solver's point that violates a row or an end by more, relative to the magnitudes summed there
+(absolutely below 1), is not taken; nor is a bound that exceeds the value of its own point by so
+much."""
+
+Z3_WORK_PER_NODE = 20_000
+"""Z3 has no nodes: this much of its deterministic resource count is one."""
+
+MILP_ABSOLUTE = 1e-6
+"""By this and :data:`MILP_RELATIVE` a MILP's dual bound is moved outward before it is used. What
+it guards against are a solver's own tolerances; the bound still rests on its word."""
+
+MILP_RELATIVE = 1e-6
+"""Multiplies the largest magnitude of the objective: that of its constant and of all its terms."""
+
+WITNESS_MARGIN = 1e-5
+"""A solver's point that does not survive its replay is asked for again beyond the boundary by this,
+ten times POINT_TOLERANCE: a point that is off by that much still refutes."""

@@ -16,6 +16,9 @@ class Proof(Enum):
 
     PROPAGATION = "propagation"
     BRANCH_AND_BOUND = "branch and bound"
+    LP_DUAL = "LP dual, recomputed with rounding outward"
+    SOLVER = "solver status"
+    STRUCTURE = "no output reads it"
 
 
 class Reason(Enum):
