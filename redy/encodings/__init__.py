@@ -1,0 +1,1 @@
+"""Networks as mixed-integer linear problems: a single one, and two compared on the same input."""
