@@ -12,7 +12,7 @@ Exponential in inputs and neurons: for up to about three inputs and a dozen neur
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 from itertools import product
@@ -20,6 +20,7 @@ from itertools import product
 import numpy as np
 
 from redy.domain import Box
+from redy.edits import Edit, Edits
 from redy.network.form import Layer, Network, dense
 
 Vector = tuple[Fraction, ...]
@@ -44,16 +45,28 @@ ExactRanges = list[list[tuple[Fraction, Fraction]]]
 
 def exact_ranges(network: Network, box: Box) -> ExactRanges:
     """Least and greatest value of every pre-activation over the box, layer by layer."""
-    pieces = [_corners(box)]
     ranges = []
-    for k, layer in enumerate(network.layers, start=1):
-        pieces = [[_append(vertex, layer) for vertex in piece] for piece in pieces]
+    for pieces in _layer_by_layer(network, box):
         values = [vertex.values[-1] for piece in pieces for vertex in piece]
         ranges.append([(min(column), max(column)) for column in zip(*values, strict=True)])
+    return ranges
+
+
+def exact_pieces(network: Network, box: Box) -> list[list[Vector]]:
+    """The outputs at the vertices of every piece; on a piece they are affine."""
+    *_, pieces = _layer_by_layer(network, box)
+    return [[vertex.values[-1] for vertex in piece] for piece in pieces]
+
+
+def _layer_by_layer(network: Network, box: Box) -> Iterator[list[Piece]]:
+    """The pieces on which each layer's pre-activations are affine."""
+    pieces = [_corners(box)]
+    for k, layer in enumerate(network.layers, start=1):
+        pieces = [[_append(vertex, layer) for vertex in piece] for piece in pieces]
+        yield pieces
         for i in np.flatnonzero(layer.relu):
             pieces = [part for piece in pieces for part in _cut(piece, int(i), (k, int(i)))]
         pieces = [[_activate(vertex, layer) for vertex in piece] for piece in pieces]
-    return ranges
 
 
 def exact_preactivations(network: Network, point: Sequence[float | Fraction]) -> list[Vector]:
@@ -65,6 +78,42 @@ def exact_preactivations(network: Network, point: Sequence[float | Fraction]) ->
         pres.append(vertex.values[-1])
         vertex = _activate(vertex, layer)
     return pres
+
+
+def side_by_side(network: Network, edits: Edits) -> Network:
+    """``network`` and its edited self as one network whose outputs are (f, f').
+
+    Layers 2 k - 1 hold the pre-activations (z, z') of layer k, layers 2 k what becomes of them: no
+    two weights are multiplied, so that nothing is rounded.
+    """
+    built: list[Layer] = []
+    neuron = 0
+    for layer in network.layers:
+        both = {2 * j: _twice(dense(matrix), j == 0) for j, matrix in layer.weights.items()}
+        kept, slope, shift = layer.relu.copy(), np.ones(layer.units), np.zeros(layer.units)
+        for i in np.flatnonzero(layer.relu):
+            code, line = Edit(int(edits.codes[neuron])), edits.lines[neuron]
+            kept[i] = code is Edit.KEEP
+            slope[i] = line[0] if code is Edit.AFFINE else code is not Edit.ZERO
+            shift[i] = line[1]
+            neuron += 1
+        built.append(Layer(both, np.tile(layer.bias, 2), np.concatenate([layer.relu, kept])))
+        after = np.diag(np.concatenate([np.ones(layer.units), slope]))
+        shifts = np.concatenate([np.zeros(layer.units), shift])
+        built.append(Layer({len(built): after}, shifts, np.zeros(2 * layer.units, bool)))
+    if edits.correction is not None:
+        zeros = np.zeros_like(edits.correction)
+        correction = np.concatenate([zeros, edits.correction])
+        added = {**built[-1].weights, 0: correction[:, :-1]}
+        built[-1] = Layer(added, correction[:, -1], built[-1].relu)
+    return Network(network.inputs, tuple(built))
+
+
+def _twice(matrix: np.ndarray, shared: bool) -> np.ndarray:
+    """Weights of both networks, whose source is ``shared``, the input, or there twice."""
+    if shared:
+        return np.concatenate([matrix, matrix])
+    return np.kron(np.eye(2), matrix)
 
 
 def _corners(box: Box) -> Piece:

@@ -52,7 +52,8 @@ class Workspace(NamedTuple):
         generators: (layers,) generators in use once layer k is done.
         crossing: (capacity,) the neuron behind each generator, with its ``slope`` s, its
             ``intercept`` mu, the generators its pre-activation has, ``before``, and the largest
-            magnitude of that form, ``reach``.
+            magnitude of that form, ``reach``. A negative ``before`` says that the generator is
+            no relaxation of a ReLU, and offers no choice of slopes.
         row: (capacity,) scratch form of the bound in progress.
         influence: (capacity,) how much each generator keeps the targets undecided.
     """
@@ -113,7 +114,7 @@ def _magnitude(row, count):
 
 
 @kernel
-def _radius(row, count):
+def radius_of(row, count):
     """sum |row[:count]|, rounded upward."""
     return _magnitude(row, count) * (1.0 + 2.0 * count * UNIT_ROUNDOFF)
 
@@ -154,7 +155,7 @@ def _begin(net, ws, lower, upper):
 
 
 @kernel
-def _affine(net, ws, layer, unit, count):
+def affine(net, ws, layer, unit, count):
     """Pre-activation form of ``unit`` over ``count`` generators."""
     width_before = unit - net.start[layer]
     target = ws.pre_form[unit]
@@ -205,23 +206,29 @@ def _affine(net, ws, layer, unit, count):
 
 @kernel
 def _lower_bound(net, ws, unit, count, sign):
-    """A lower bound of sign * z of ``unit`` over the reals, its form having ``count`` generators.
+    """A lower bound over the reals of sign * z of ``unit``, whose form has ``count`` generators."""
+    source = ws.pre_form[unit]
+    for e in range(count):
+        ws.row[e] = sign * source[e]
+    return lower_bound_of_row(net, ws, count, sign * ws.pre_center[unit], ws.pre_slack[unit], 0.0)
 
-    ws.row is left holding the form on which the bound rests.
+
+@kernel
+def lower_bound_of_row(net, ws, count, base, slack, apart):
+    """A lower bound over the reals of base + ws.row . eps, the row having ``count`` generators.
+
+    ``slack`` bounds how far the exact value may lie outside of the form, ``apart`` is what
+    generators that are not in the row may add. ws.row is left holding the form on which the bound
+    rests.
     """
     inputs = net.start[1]
     row = ws.row
-    source = ws.pre_form[unit]
-    for e in range(count):
-        row[e] = sign * source[e]
-    base = sign * ws.pre_center[unit]
-    slack = ws.pre_slack[unit]
     # No sum of magnitudes that arises below exceeds `scale`: what the rounding allowance rests on.
-    radius = _radius(row, count)
+    radius = radius_of(row, count)
     scale = abs(base) + radius
     worthwhile = _WORTHWHILE * radius
     for g in range(count - 1, inputs - 1, -1):
-        if row[g] <= worthwhile:
+        if row[g] <= worthwhile or ws.before[g] < 0:
             continue
         neuron = ws.crossing[g]
         before = ws.before[g]
@@ -251,20 +258,22 @@ def _lower_bound(net, ws, unit, count, sign):
         for e in range(before):
             row[e] += shift * z[e]
         row[g] = 0.0
-    reach = (_radius(row, count) + slack) * (1.0 + 16.0 * (count + 1) * UNIT_ROUNDOFF) + TINY
+    reach = (radius_of(row, count) + apart + slack) * (
+        1.0 + 16.0 * (count + 1) * UNIT_ROUNDOFF
+    ) + TINY
     bound = base - reach
     return bound - 2.0 * UNIT_ROUNDOFF * abs(bound) if isfinite(base) else -inf
 
 
 @kernel
-def _plain_bounds(ws, unit, count):
+def plain_bounds(ws, unit, count):
     """Lower and upper bound of z of ``unit`` from its form alone.
 
     A centre that overflowed, in a partial sum maybe, bounds nothing, on either side.
     """
     if not isfinite(ws.pre_center[unit]):
         return -inf, inf
-    reach = (_radius(ws.pre_form[unit], count) + ws.pre_slack[unit]) * UPWARD
+    reach = (radius_of(ws.pre_form[unit], count) + ws.pre_slack[unit]) * UPWARD
     if reach == 0.0:
         return ws.pre_center[unit], ws.pre_center[unit]
     lower = ws.pre_center[unit] - reach
@@ -278,7 +287,7 @@ def _plain_bounds(ws, unit, count):
 @kernel
 def _tighten(net, ws, unit, count, known_lower, known_upper):
     """Intersect the known bounds of ``unit`` with its form's; where it crosses, choose slopes."""
-    lower, upper = _plain_bounds(ws, unit, count)
+    lower, upper = plain_bounds(ws, unit, count)
     if lower > known_lower[unit]:
         known_lower[unit] = lower
     if upper < known_upper[unit]:
@@ -311,7 +320,7 @@ def _relax(ws, unit, before, after, generator, lower, upper):
     slope = min(max(slope, 0.0), 1.0)
     # relu(z) - s z lies in [0, 2 mu] on [l, u]: 0 at z = 0, -s l and (1 - s) u at the ends.
     middle = 0.5 * max(-slope * lower, (1.0 - slope) * upper) * UPWARD + TINY
-    reach = _radius(ws.pre_form[unit], before) + abs(ws.pre_center[unit])
+    reach = radius_of(ws.pre_form[unit], before) + abs(ws.pre_center[unit])
     ws.center[unit] = slope * ws.pre_center[unit] + middle
     for e in range(before):
         ws.form[unit, e] = slope * ws.pre_form[unit, e]
@@ -347,7 +356,7 @@ def _activate(net, ws, layer, known_lower, known_upper):
             generator += 1
         else:
             _copy_linear(ws, unit, before, after)
-        magnitude = abs(ws.center[unit]) + _radius(ws.form[unit], after) + FLOOR
+        magnitude = abs(ws.center[unit]) + radius_of(ws.form[unit], after) + FLOOR
         ws.noise[unit] = (ws.slack[unit] + net.gamma * magnitude) * UPWARD
         ws.alive[begin + alive] = unit
         alive += 1
@@ -368,7 +377,7 @@ def propagate(net, ws, lower, upper, known_lower, known_upper, last):
         for unit in range(net.start[layer], net.start[layer + 1]):
             if net.relu[unit] and known_upper[unit] <= 0.0:
                 continue
-            _affine(net, ws, layer, unit, count)
+            affine(net, ws, layer, unit, count)
             _tighten(net, ws, unit, count, known_lower, known_upper)
         _activate(net, ws, layer, known_lower, known_upper)
 
@@ -380,8 +389,8 @@ def target_bounds(net, ws, layer, unit, sign, known_lower, known_upper):
     If it stays open, the unit's form adds to ws.influence.
     """
     count = ws.generators[layer - 1]
-    _affine(net, ws, layer, unit, count)
-    lower, upper = _plain_bounds(ws, unit, count)
+    affine(net, ws, layer, unit, count)
+    lower, upper = plain_bounds(ws, unit, count)
     bound = lower if sign > 0 else -upper
     if bound < 0.0:
         bound = max(bound, _lower_bound(net, ws, unit, count, float(sign)))
@@ -394,7 +403,7 @@ def target_bounds(net, ws, layer, unit, sign, known_lower, known_upper):
             known_upper[unit] = -bound
         decided = known_upper[unit] <= 0.0
     if not decided:
-        share = 1.0 / (_radius(ws.pre_form[unit], count) + TINY)
+        share = 1.0 / (radius_of(ws.pre_form[unit], count) + TINY)
         for e in range(count):
             ws.influence[e] += share * abs(ws.pre_form[unit, e])
     return decided

@@ -38,22 +38,27 @@ _FOLDER = _cache_folder()
 
 
 def kernel(
-    function: Callable[..., Any] | None = None, *, allocates: bool = False, sums: bool = False
+    function: Callable[..., Any] | None = None,
+    *,
+    allocates: bool = False,
+    sums: bool = False,
+    inline: bool = True,
 ) -> Any:
     """Compile ``function`` for plain arrays, numbers and tuples of them.
 
     A kernel that allocates no arrays is compiled without reference counting, which would cost
     several times the arithmetic of a small box, and is inlined into its callers. A kernel that
-    only ``sums`` may do so in any order.
+    only ``sums`` may do so in any order. One that works for long at every call, or is called from
+    many places, is better not inlined: it would be compiled as often.
     """
     if function is None:
-        return lambda f: kernel(f, allocates=allocates, sums=sums)
+        return lambda f: kernel(f, allocates=allocates, sums=sums, inline=inline)
     fastmath = _REORDERED if sums else _FUSED
     before = config.CACHE_DIR
     config.CACHE_DIR = _FOLDER
     try:
         if allocates:
             return numba.njit(fastmath=fastmath, cache=True)(function)
-        return numba.njit(fastmath=fastmath, cache=True, forceinline=True, _nrt=False)(function)
+        return numba.njit(fastmath=fastmath, cache=True, forceinline=inline, _nrt=False)(function)
     finally:
         config.CACHE_DIR = before

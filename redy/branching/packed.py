@@ -34,6 +34,11 @@ class Packed(NamedTuple):
     gamma: float
 
 
+def total_units(network: Network) -> int:
+    """Number of units of all layers, the inputs and outputs too."""
+    return network.inputs + sum(layer.units for layer in network.layers)
+
+
 def pack(network: Network) -> Packed:
     """``network`` as flat arrays; sparse weights become dense."""
     widths = [network.width(k) for k in range(len(network.layers) + 1)]

@@ -7,7 +7,7 @@ from redy.tolerances import FLOOR, UPWARD
 
 
 @kernel(sums=True)
-def _product(weights, h):
+def product(weights, h):
     """sum of weights * h, rounded."""
     total = 0.0
     for p in range(h.size):
@@ -36,7 +36,7 @@ def values_at(net, point, last, value, post):
                 begin, end = net.start[net.source[block]], net.start[net.source[block] + 1]
                 row = net.offset[block] + (unit - net.start[layer]) * (end - begin)
                 weights = net.weights[row : row + end - begin]
-                total += _product(weights, post[begin:end])
+                total += product(weights, post[begin:end])
             value[unit] = total
             # A product, not a constant, where z <= 0 or not a number: NaN must stay NaN.
             post[unit] = total if total > 0.0 or not net.relu[unit] else 0.0 * total

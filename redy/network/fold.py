@@ -7,6 +7,8 @@ or *kept* as linear units (cost r * (in + out)). Merging them by rank (Serra, Ku
 map from sources to consumers through r linear units has rank min(in, r, out) unless the weights
 are degenerate, and that is what folding (in, out) and keeping (r) cost.
 
+Constants go into the biases of what reads them, and units that no output reads are left out.
+
 :func:`plan_many` chooses per layer; :func:`materialise` carries the choice out in float64.
 """
 
@@ -18,59 +20,85 @@ from itertools import product
 
 import numpy as np
 
-from redy.edits import Edit
+from redy.edits import Edit, Edits
 from redy.errors import UnsupportedError
 from redy.network.form import Layer, Matrix, Network, dense
+from redy.network.reach import unread_units
 
 _EXHAUSTIVE_DEPTH = 8
 """Up to this many hidden layers every combination of fold and keep is priced."""
 
 
-def layer_edits(network: Network, edits: np.ndarray) -> list[np.ndarray]:
-    """``edits`` (neurons,) spread over the hidden layers' units; linear units count as IDENTITY."""
+def layer_edits(network: Network, codes: np.ndarray) -> list[np.ndarray]:
+    """``codes`` (..., neurons) spread over the units of each hidden layer: (..., units) each.
+
+    Linear units count as IDENTITY.
+    """
     spread, start = [], 0
     for layer in network.layers[:-1]:
-        units = np.full(layer.units, Edit.IDENTITY, dtype=np.uint8)
+        units = np.full((*codes.shape[:-1], layer.units), Edit.IDENTITY, dtype=np.uint8)
         count = int(layer.relu.sum())
-        units[layer.relu] = edits[start : start + count]
+        units[..., layer.relu] = codes[..., start : start + count]
         start += count
         spread.append(units)
     return spread
 
 
-def unit_counts(network: Network, edits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per row of ``edits`` (slices, neurons): (slices, depth) neurons that stay, linear units."""
-    kept = np.zeros((len(edits), network.depth), dtype=np.int64)
+def read_edits(network: Network, shapes: np.ndarray) -> list[np.ndarray]:
+    """:func:`layer_edits` of ``shapes`` (slices, neurons), ZERO also for what no output reads."""
+    return [
+        np.where(loose, np.uint8(Edit.ZERO), units)
+        for units, loose in zip(
+            layer_edits(network, shapes),
+            unread_units(network, shapes != Edit.ZERO),
+            strict=True,
+        )
+    ]
+
+
+def unit_counts(network: Network, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Per row of ``shapes`` (slices, neurons): (slices, depth) ReLU neurons and linear units left.
+
+    Each row is an :attr:`Edits.shape <redy.edits.Edits.shape>`: ZERO where nothing is passed on.
+    """
+    kept = np.zeros((len(shapes), network.depth), dtype=np.int64)
     linear = np.zeros_like(kept)
-    start = 0
-    for k, layer in enumerate(network.layers[:-1]):
-        count = int(layer.relu.sum())
-        codes = edits[:, start : start + count]
-        start += count
+    for k, codes in enumerate(read_edits(network, shapes)):
         kept[:, k] = (codes == Edit.KEEP).sum(axis=1)
-        linear[:, k] = (codes == Edit.IDENTITY).sum(axis=1) + layer.units - count
+        linear[:, k] = ((codes == Edit.IDENTITY) | (codes == Edit.AFFINE)).sum(axis=1)
     return kept, linear
 
 
-def plan_many(network: Network, edits: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def plan_many(
+    network: Network, shapes: np.ndarray, skips_input: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Plans for many slices at once.
 
     Args:
         network: the network.
-        edits: (slices, neurons).
+        shapes: (slices, neurons), as in :func:`unit_counts`.
+        skips_input: (slices,) bool, the slice has a correction by which outputs read the input;
+            None for no such slice.
 
     Returns:
         (slices, depth) bool, folded or not, and (slices,) multiply-accumulates.
     """
-    kept, linear = unit_counts(network, edits)
+    skips = np.zeros(len(shapes), dtype=bool) if skips_input is None else skips_input
+    kept, linear = unit_counts(network, shapes)
     best_macs = np.full(len(kept), np.iinfo(np.int64).max)
     best = np.zeros(kept.shape, dtype=bool)
     for folded in _candidates(network.depth):
-        macs = _macs(network, kept, linear, np.array(folded, dtype=bool))
+        macs = _macs(network, kept, linear, np.array(folded, dtype=bool), skips)
         better = macs < best_macs
         best_macs[better] = macs[better]
         best[better] = folded
     return best, best_macs
+
+
+def plan(network: Network, edits: Edits) -> tuple[np.ndarray, int]:
+    """:func:`plan_many` of one slice: (depth,) bool, and the multiply-accumulates."""
+    folded, macs = plan_many(network, edits.shape[None], np.array([edits.skips_input]))
+    return folded[0], int(macs[0])
 
 
 def _candidates(depth: int) -> list[tuple[bool, ...]]:
@@ -80,7 +108,13 @@ def _candidates(depth: int) -> list[tuple[bool, ...]]:
     return first + [tuple(k >= cut for k in range(depth)) for cut in range(1, depth)]
 
 
-def _macs(network: Network, kept: np.ndarray, linear: np.ndarray, folded: np.ndarray) -> np.ndarray:
+def _macs(
+    network: Network,
+    kept: np.ndarray,
+    linear: np.ndarray,
+    folded: np.ndarray,
+    skips: np.ndarray,
+) -> np.ndarray:
     """(slices,) multiply-accumulates under one choice of ``folded`` (depth,)."""
     slices = len(kept)
     widths = [np.full(slices, network.inputs)]
@@ -94,6 +128,8 @@ def _macs(network: Network, kept: np.ndarray, linear: np.ndarray, folded: np.nda
             sources[j] |= widths[j] > 0
             if j > 0 and folded[j - 1]:
                 sources[:j] |= reads[j - 1] & (linear[:, j - 1] > 0)
+        if k > network.depth:
+            sources[0] |= skips
         reads.append(sources)
         units = widths[k] if k <= network.depth else np.full(slices, network.outputs)
         fan_in = sum((sources[s] * widths[s] for s in range(k)), start=np.zeros(slices, int))
@@ -111,32 +147,59 @@ class _Affine:
     def rows(self, which: np.ndarray) -> _Affine:
         return _Affine({s: m[which] for s, m in self.terms.items()}, self.constant[which])
 
+    def along(self, lines: np.ndarray) -> _Affine:
+        """Row i as a z_i + b, with ``lines`` (rows, 2) the slopes and intercepts."""
+        slope, intercept = lines.T
+        terms = {s: slope[:, None] * m for s, m in self.terms.items()}
+        return _Affine(terms, slope * self.constant + intercept)
 
-def materialise(
-    network: Network, edits: np.ndarray, folded: Sequence[bool] | np.ndarray
-) -> Network:
-    """The network after ``edits`` (neurons,), the linear units of each layer folded or kept.
+
+def materialise(network: Network, edits: Edits, folded: Sequence[bool] | np.ndarray) -> Network:
+    """The network after ``edits``, the linear units of each layer folded or kept.
 
     Over the reals it equals the edited network; its weights are computed in float64. Layers keep
     their numbers; a layer of which nothing is left has no units.
     """
     posts = [_Affine({0: np.eye(network.inputs)}, np.zeros(network.inputs))]
     layers: list[Layer] = []
-    widths = [network.inputs]
-    for k, (layer, codes) in enumerate(
-        zip(network.layers[:-1], layer_edits(network, edits), strict=True), start=1
+    codes = [of_layer[0] for of_layer in read_edits(network, edits.shape[None])]
+    for k, (layer, code, line) in enumerate(
+        zip(network.layers[:-1], codes, _unit_lines(network, edits), strict=True), start=1
     ):
-        relu = codes == Edit.KEEP
-        linear = codes == Edit.IDENTITY
-        units = relu | (linear & (not folded[k - 1]))
-        pre = _compose(layer, posts, relu | linear)
-        selected = pre.rows(units[relu | linear])
+        relu = code == Edit.KEEP
+        present = code != Edit.ZERO
+        units = relu | (present & (not folded[k - 1]))
+        pre = _compose(layer, posts, present).along(line[present])
+        selected = pre.rows(units[present])
         layers.append(Layer(_trim(selected.terms), selected.constant, relu[units]))
-        widths.append(int(units.sum()))
-        posts.append(_post(pre, k, layer.units, relu | linear, units))
+        posts.append(_post(pre, k, present, units, line[:, 1]))
     output = _compose(network.layers[-1], posts, np.ones(network.outputs, dtype=bool))
+    output = _corrected(output, edits)
     layers.append(Layer(_trim(output.terms), output.constant, np.zeros(network.outputs, bool)))
     return Network(network.inputs, tuple(layers))
+
+
+def _unit_lines(network: Network, edits: Edits) -> list[np.ndarray]:
+    """Per hidden layer, (units, 2): slope and intercept, (1, 0) where no line is."""
+    spread, start = [], 0
+    for layer in network.layers[:-1]:
+        lines = np.tile([1.0, 0.0], (layer.units, 1))
+        count = int(layer.relu.sum())
+        here = slice(start, start + count)
+        affine = edits.codes[here] == Edit.AFFINE
+        lines[np.flatnonzero(layer.relu)[affine]] = edits.lines[here][affine]
+        start += count
+        spread.append(lines)
+    return spread
+
+
+def _corrected(output: _Affine, edits: Edits) -> _Affine:
+    if edits.correction is None:
+        return output
+    terms = dict(output.terms)
+    if edits.skips_input:
+        terms[0] = terms.get(0, 0.0) + edits.correction[:, :-1]
+    return _Affine(terms, output.constant + edits.correction[:, -1])
 
 
 def _compose(layer: Layer, posts: list[_Affine], rows: np.ndarray) -> _Affine:
@@ -151,19 +214,24 @@ def _compose(layer: Layer, posts: list[_Affine], rows: np.ndarray) -> _Affine:
     return _Affine(terms, constant)
 
 
-def _post(pre: _Affine, k: int, units: int, present: np.ndarray, built: np.ndarray) -> _Affine:
-    """Layer k's outputs: built units read themselves, folded ones their pre-activation."""
+def _post(
+    pre: _Affine, k: int, present: np.ndarray, built: np.ndarray, constants: np.ndarray
+) -> _Affine:
+    """Layer k's outputs: built units read themselves, folded ones what they compute.
+
+    ``constants`` (units,) is what units that are not present compute.
+    """
     folded = present & ~built
     of_present = folded[present]
-    constant = np.zeros(units)
+    constant = np.where(present, 0.0, constants)
     constant[folded] = pre.constant[of_present]
     terms = {}
     if folded.any():
         for s, inner in pre.terms.items():
-            terms[s] = np.zeros((units, inner.shape[1]))
+            terms[s] = np.zeros((present.size, inner.shape[1]))
             terms[s][folded] = inner[of_present]
     if built.any():
-        terms[k] = np.zeros((units, int(built.sum())))
+        terms[k] = np.zeros((present.size, int(built.sum())))
         terms[k][np.flatnonzero(built), np.arange(int(built.sum()))] = 1.0
     return _Affine(terms, constant)
 
@@ -178,19 +246,25 @@ def _trim(terms: dict[int, np.ndarray]) -> dict[int, Matrix]:
     return {s: m for s, m in terms.items() if m.size}
 
 
-def chain(network: Network, edits: np.ndarray) -> Network:
+def chain(network: Network, edits: Edits) -> Network:
     """The network after ``edits`` as a plain chain: neurons that are zero are left out, no more.
 
     A neuron proved active keeps its ReLU, which changes nothing on its slice. A layer of which
     nothing is left keeps one unit that is constantly zero.
 
     Raises:
-        UnsupportedError: the network itself is no plain chain of ReLU layers.
+        UnsupportedError: the network itself is no plain chain of ReLU layers, or the edits have
+            lines or a correction.
     """
     if not is_chain(network):
         raise UnsupportedError("the network has skip connections or linear units: it is no chain")
+    if (edits.codes == Edit.AFFINE).any() or edits.correction is not None:
+        raise UnsupportedError(
+            "the simplified network has neurons replaced by lines, or outputs that read the "
+            "input: it is no chain of ReLU layers"
+        )
     layers, inner = [], np.ones(network.inputs, dtype=bool)
-    codes = [*layer_edits(network, edits), np.zeros(network.outputs, dtype=np.uint8)]
+    codes = [*layer_edits(network, edits.codes), np.zeros(network.outputs, dtype=np.uint8)]
     for k, (layer, code) in enumerate(zip(network.layers, codes, strict=True), start=1):
         stays = code != Edit.ZERO
         weights, bias = _rows(layer.weights[k - 1], stays)[:, inner], layer.bias[stays]
@@ -208,27 +282,3 @@ def is_chain(network: Network) -> bool:
         list(layer.weights) == [k - 1] and (layer.relu.all() or k > network.depth)
         for k, layer in enumerate(network.layers, start=1)
     )
-
-
-def unread(network: Network, edits: np.ndarray) -> np.ndarray:
-    """Which neurons reach no output once ``edits`` (slices, neurons) are made: same shape, bool.
-
-    Whatever they compute, the output is the same over the reals: they are forward redundant with
-    nothing left to prove.
-    """
-    slices = len(edits)
-    reads = [np.zeros((slices, network.width(k)), dtype=bool) for k in range(network.depth + 1)]
-    stop = edits.shape[1]
-    parts: list[np.ndarray] = []
-    for k in range(network.depth + 1, 0, -1):
-        layer = network.layers[k - 1]
-        present = np.ones((slices, layer.units), dtype=bool)
-        if k <= network.depth:
-            count = int(layer.relu.sum())
-            parts.append(~reads[k][:, layer.relu])
-            present = reads[k].copy()
-            present[:, layer.relu] &= edits[:, stop - count : stop] != Edit.ZERO
-            stop -= count
-        for j, matrix in layer.weights.items():
-            reads[j] |= (present.astype(np.float32) @ (matrix != 0).astype(np.float32)) > 0
-    return np.concatenate([np.zeros((slices, 0), dtype=bool), *reversed(parts)], axis=1)

@@ -126,6 +126,14 @@ class Network:
         )
 
     @cached_property
+    def entries(self) -> tuple[dict[int, Matrix], ...]:
+        """Per layer, source -> float32 matrix of ones where a weight is not zero."""
+        return tuple(
+            {j: (matrix != 0).astype(np.float32) for j, matrix in layer.weights.items()}
+            for layer in self.layers
+        )
+
+    @cached_property
     def sha256(self) -> str:
         """Checksum of shapes, connections and weights; independent of the file's format."""
         digest = hashlib.sha256(f"redy network 1;{self.inputs}".encode())

@@ -104,7 +104,7 @@ class Root:
         return float(self.lower[unit]), float(self.upper[unit])
 
     def plain(self, i):
-        return kernels._plain_bounds(self.ws, int(self.net.start[self.last]) + i, self.count)
+        return kernels.plain_bounds(self.ws, int(self.net.start[self.last]) + i, self.count)
 
     def chosen(self, i):
         unit = int(self.net.start[self.last]) + i

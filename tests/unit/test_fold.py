@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -10,7 +11,7 @@ import pytest
 from scipy import sparse
 
 from redy.domain import Box
-from redy.edits import Edit
+from redy.edits import Criterion, Edit, Edits
 from redy.errors import UnsupportedError
 from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
@@ -19,11 +20,12 @@ from redy.network.fold import (
     is_chain,
     layer_edits,
     materialise,
+    plan,
     plan_many,
     unit_counts,
-    unread,
 )
 from redy.network.form import Layer, Network, dense
+from redy.network.reach import unread
 from tests.exact import exact_preactivations, exact_ranges
 
 Vector = list[Fraction]
@@ -46,17 +48,39 @@ def random_network(rng, widths=(2, 3, 4, 3, 2), skips=True, kind=np.array):
     return Network(widths[0], tuple(layers))
 
 
-def random_edits(rng, network, count=1):
-    shares = rng.dirichlet([1, 1, 1], size=count)
-    return np.array(
-        [rng.choice(3, size=len(network.neurons), p=share) for share in shares], dtype=np.uint8
-    ).reshape(count, len(network.neurons))
+def plain(codes) -> Edits:
+    codes = np.asarray(codes, dtype=np.uint8)
+    return Edits.plain(codes, np.where(codes == Edit.KEEP, 0, Criterion.FORWARD).astype(np.uint8))
 
 
-def edited_outputs(network, edits, point) -> Vector:
+def random_edits(rng, network, count=1) -> list[Edits]:
+    """Edits of all kinds, with lines, some of them constant, and some corrections."""
+    found = []
+    for share in rng.dirichlet([1] * len(Edit), size=count):
+        part = plain(rng.choice(len(Edit), size=len(network.neurons), p=share))
+        lines = dyadic(rng, part.lines.shape)
+        lines[rng.random(len(lines)) < 0.3, 0] = 0.0
+        lines[part.codes != Edit.AFFINE] = 0.0
+        correction = dyadic(rng, (network.outputs, network.inputs + 1))
+        correction[:, :-1] *= rng.random() < 0.6
+        corrected = rng.random() < 0.4
+        found.append(replace(part, lines=lines, correction=correction if corrected else None))
+    return found
+
+
+def plans(network, edits: list[Edits]):
+    """Of many slices at once."""
+    shapes = np.array([part.shape for part in edits])
+    return plan_many(network, shapes, np.array([part.skips_input for part in edits]))
+
+
+def edited_outputs(network, edits: Edits, point) -> Vector:
     """The outputs with every activation replaced as ``edits`` says, exactly."""
     posts: list[Vector] = [[Fraction(float(x)) for x in point]]
-    codes = dict(zip(network.neurons, edits, strict=True))
+    of_neuron = {
+        neuron: (code, [Fraction(float(v)) for v in line])
+        for neuron, code, line in zip(network.neurons, edits.codes, edits.lines, strict=True)
+    }
     for k, layer in enumerate(network.layers, start=1):
         post = []
         for i in range(layer.units):
@@ -64,22 +88,31 @@ def edited_outputs(network, edits, point) -> Vector:
             for j, matrix in layer.weights.items():
                 row = dense(matrix)[i]
                 z += sum(Fraction(float(w)) * h for w, h in zip(row, posts[j], strict=True))
-            match codes.get((k, i), Edit.IDENTITY):
+            code, (slope, intercept) = of_neuron.get((k, i), (Edit.IDENTITY, [0, 0]))
+            match code:
                 case Edit.ZERO:
                     post.append(Fraction(0))
                 case Edit.IDENTITY:
                     post.append(z)
+                case Edit.AFFINE:
+                    post.append(slope * z + intercept)
                 case _:
                     post.append(max(z, Fraction(0)))
         posts.append(post)
-    return posts[-1]
+    if edits.correction is None:
+        return posts[-1]
+    rows = [[Fraction(float(c)) for c in row] for row in edits.correction]
+    return [
+        y + sum(c * x for c, x in zip(row, [*posts[0], 1], strict=True))
+        for y, row in zip(posts[-1], rows, strict=True)
+    ]
 
 
 @pytest.mark.parametrize("seed", range(25))
 def test_every_plan_equals_the_edited_network(seed):
     rng = np.random.default_rng(seed)
     network = random_network(rng, kind=sparse.csr_array if seed % 5 == 4 else np.array)
-    for edits in random_edits(rng, network, 3):
+    for edits in random_edits(rng, network, 4):
         points = rng.integers(-8, 9, size=(4, network.inputs)) / 4
         expected = [edited_outputs(network, edits, point) for point in points]
         for folded in product((True, False), repeat=network.depth):
@@ -96,14 +129,16 @@ def test_plans_cost_what_they_say(seed):
     widths = (int(rng.integers(1, 6)), *(int(w) for w in rng.integers(1, 9, size=3)), 2)
     network = random_network(rng, widths)
     edits = random_edits(rng, network, 12)
-    folded, macs = plan_many(network, edits)
-    for row in range(len(edits)):
+    folded, macs = plans(network, edits)
+    for row, part in enumerate(edits):
         prices = {
-            plan: cost(materialise(network, edits[row], plan)).macs
-            for plan in product((True, False), repeat=network.depth)
+            way: cost(materialise(network, part, way)).macs
+            for way in product((True, False), repeat=network.depth)
         }
         assert prices[tuple(bool(f) for f in folded[row])] == macs[row]
         assert macs[row] == min(prices.values())
+        alone, price = plan(network, part)
+        assert (alone.tolist(), price) == (folded[row].tolist(), macs[row])
 
 
 def test_a_deep_network_is_priced_too():
@@ -111,7 +146,7 @@ def test_a_deep_network_is_priced_too():
     rng = np.random.default_rng(0)
     network = random_network(rng, (3, *[4] * 10, 2))
     edits = random_edits(rng, network, 6)
-    folded, macs = plan_many(network, edits)
+    folded, macs = plans(network, edits)
     points = rng.integers(-4, 5, size=(2, 3)) / 4
     for row in range(len(edits)):
         built = materialise(network, edits[row], folded[row])
@@ -129,11 +164,11 @@ def test_all_removed_by_hand():
     folded, macs = plan_many(network, active)
     assert folded.tolist() == [[True]]
     assert macs.tolist() == [2]
-    assert cost(materialise(network, active[0], [True])) == Cost(0, 0, 2, 3)
-    assert cost(materialise(network, active[0], [False])) == Cost(0, 2, 6, 9)
+    assert cost(materialise(network, plain(active[0]), [True])) == Cost(0, 0, 2, 3)
+    assert cost(materialise(network, plain(active[0]), [False])) == Cost(0, 2, 6, 9)
     folded, macs = plan_many(network, dead)
     assert macs.tolist() == [0]
-    constant = materialise(network, dead[0], folded[0])
+    constant = materialise(network, plain(dead[0]), folded[0])
     assert constant.layers[-1].bias.tolist() == network.layers[-1].bias.tolist()
     assert evaluate(constant, np.ones((3, 2))).tolist() == [network.layers[-1].bias.tolist()] * 3
 
@@ -159,27 +194,41 @@ def test_counts_of_units():
     rng = np.random.default_rng(0)
     network = random_network(rng)
     edits = random_edits(rng, network, 8)
-    kept, linear = unit_counts(network, edits)
-    for row in range(len(edits)):
-        spread = layer_edits(network, edits[row])
-        assert kept[row].tolist() == [int((units == Edit.KEEP).sum()) for units in spread]
-        assert linear[row].tolist() == [int((units == Edit.IDENTITY).sum()) for units in spread]
+    kept, linear = unit_counts(network, np.array([part.shape for part in edits]))
+    for row, part in enumerate(edits):
+        built = materialise(network, part, [False] * network.depth)
+        assert kept[row].tolist() == [int(layer.relu.sum()) for layer in built.layers[:-1]]
+        units = [layer.units for layer in built.layers[:-1]]
+        assert (kept[row] + linear[row]).tolist() == units
+
+
+def test_codes_by_layer():
+    network = random_network(np.random.default_rng(0), (2, 2, 3, 1), skips=False)
+    codes = np.array([0, 1, 2, 3, 1], dtype=np.uint8)
+    assert [part.tolist() for part in layer_edits(network, codes)] == [[0, 1], [2, 3, 1]]
+    several = layer_edits(network, np.stack([codes, codes]))
+    assert [part.shape for part in several] == [(2, 2), (2, 3)]
 
 
 @pytest.mark.parametrize("seed", range(12))
 def test_what_nobody_reads_does_not_matter(seed):
     rng = np.random.default_rng([2, seed])
     network = thinned(rng, random_network(rng, (2, 4, 4, 3, 1)))
-    edits = random_edits(rng, network, 6)
-    loose = unread(network, edits)
     points = rng.integers(-8, 9, size=(3, 2)) / 4
-    for row, which in zip(edits, loose, strict=True):
-        expected = [edited_outputs(network, row, point) for point in points]
-        for code in Edit:
-            changed = np.where(which, np.uint8(code), row)
+    for part in random_edits(rng, network, 6):
+        passes = part.shape != Edit.ZERO
+        (which,) = unread(network, passes[None])
+        expected = [edited_outputs(network, part, point) for point in points]
+        for code in (Edit.KEEP, Edit.ZERO, Edit.IDENTITY):
+            codes = np.where(which, np.uint8(code), part.codes)
+            criteria = np.where(codes == Edit.KEEP, 0, Criterion.FORWARD).astype(np.uint8)
+            lines = np.where(which[:, None], 0.0, part.lines)
+            changed = Edits(codes, criteria, lines, part.correction)
             assert [edited_outputs(network, changed, point) for point in points] == expected
-        for n in np.flatnonzero(~which & (row != Edit.ZERO)):
-            assert is_read(network, row, network.neurons[n])
+        built = materialise(network, part, [False] * network.depth)
+        for n in np.flatnonzero(~which & passes):
+            assert is_read(network, passes, network.neurons[n])
+        assert len(built.neurons) == (~which & (part.codes == Edit.KEEP)).sum()
 
 
 def thinned(rng, network):
@@ -197,9 +246,9 @@ def thinned(rng, network):
     return Network(network.inputs, tuple(layers))
 
 
-def is_read(network, edits, neuron):
+def is_read(network, passes, neuron):
     """Whether a path of non-zero weights leads from ``neuron`` to an output, by search."""
-    codes = dict(zip(network.neurons, edits, strict=True))
+    passing = dict(zip(network.neurons, passes, strict=True))
     frontier = [neuron]
     while frontier:
         j, i = frontier.pop()
@@ -208,7 +257,7 @@ def is_read(network, edits, neuron):
             readers = [] if matrix is None else np.flatnonzero(dense(matrix)[:, i]).tolist()
             if readers and k == network.depth + 1:
                 return True
-            frontier += [(k, r) for r in readers if codes.get((k, r)) != Edit.ZERO]
+            frontier += [(k, r) for r in readers if passing.get((k, r), True)]
     return False
 
 
@@ -222,12 +271,27 @@ def test_unread_by_hand():
             Layer({1: np.array([[1.0, 0.0]]), 2: np.ones((1, 1))}, np.zeros(1), np.zeros(1, bool)),
         ),
     )
-    edits = np.array([[0, 0, 0], [0, 0, Edit.ZERO], [0, 0, Edit.IDENTITY]], dtype=np.uint8)
-    assert unread(network, edits).tolist() == [
-        [False, False, False],
-        [False, True, False],
-        [False, False, False],
-    ]
+    passes = np.array([[True, True, True], [True, True, False]])
+    assert unread(network, passes).tolist() == [[False, False, False], [False, True, False]]
+    constant = replace(plain([0, 0, Edit.AFFINE]), lines=np.array([[0, 0], [0, 0], [0, 0.5]]))
+    built = materialise(network, constant, [False, False])
+    assert [layer.units for layer in built.layers] == [1, 0, 1]
+    assert evaluate(built, np.array([[3.0], [-1.0]])).tolist() == [[3.5], [0.5]]
+
+
+def test_nothing_left_but_a_correction():
+    """All neurons zero: an affine network, of the output's bias and the correction."""
+    network = random_network(np.random.default_rng(0), (2, 3, 2), skips=False)
+    zero = plain([Edit.ZERO] * 3)
+    correction = np.array([[1.0, 2.0, 3.0], [0.5, 0.25, -1.0]])
+    for part, macs in ((replace(zero, correction=correction), 4),
+                       (replace(zero, correction=correction * [0, 0, 1]), 0)):  # fmt: skip
+        folded, price = plan(network, part)
+        built = materialise(network, part, folded)
+        assert price == cost(built).macs == macs
+        points = np.array([[1.0, 0.0], [0.5, -0.25]])
+        added = points @ part.correction[:, :-1].T + part.correction[:, -1]
+        assert evaluate(built, points).tolist() == (network.layers[-1].bias + added).tolist()
 
 
 def test_no_neurons_at_all():
@@ -236,8 +300,8 @@ def test_no_neurons_at_all():
     folded, macs = plan_many(network, edits)
     assert folded.shape == (3, 0)
     assert macs.tolist() == [2, 2, 2]
-    assert unread(network, edits).shape == (3, 0)
-    assert cost(materialise(network, edits[0], folded[0])).macs == 2
+    assert unread(network, edits != Edit.ZERO).shape == (3, 0)
+    assert cost(materialise(network, plain(edits[0]), folded[0])).macs == 2
 
 
 @pytest.mark.parametrize("seed", range(15))
@@ -252,22 +316,22 @@ def test_a_chain_agrees_on_the_slice(seed):
     for n, (k, i) in enumerate(network.neurons):
         low, high = ranges[k - 1][i]
         edits[n] = Edit.ZERO if high <= 0 else Edit.IDENTITY if low >= 0 else Edit.KEEP
-    built = chain(network, edits)
+    built = chain(network, plain(edits))
     assert is_chain(built)
     assert sum(layer.units for layer in built.layers[:-1]) >= (edits != Edit.ZERO).sum()
     for point in lower + rng.integers(0, 5, size=(6, 2)) / 4 * (box.upper - lower):
         expected = exact_preactivations(network, point)[-1]
         assert exact_preactivations(built, point)[-1] == expected
-        assert edited_outputs(network, edits, point) == list(expected)
+        assert edited_outputs(network, plain(edits), point) == list(expected)
 
 
 def test_a_chain_without_a_layer_keeps_its_depth():
     network = random_network(np.random.default_rng(0), (2, 3, 3, 1), skips=False)
     edits = np.zeros(6, dtype=np.uint8)
     edits[:3] = Edit.ZERO
-    built = chain(network, edits)
+    built = chain(network, plain(edits))
     assert [layer.units for layer in built.layers] == [1, 3, 1]
-    assert edited_outputs(network, edits, [0.5, 0.25]) == list(
+    assert edited_outputs(network, plain(edits), [0.5, 0.25]) == list(
         exact_preactivations(built, [0.5, 0.25])[-1]
     )
 
@@ -277,4 +341,13 @@ def test_only_a_chain_becomes_a_chain():
     network = random_network(rng)
     assert not is_chain(network)
     with pytest.raises(UnsupportedError, match="no chain"):
-        chain(network, np.zeros(len(network.neurons), dtype=np.uint8))
+        chain(network, Edits.none(network))
+
+
+def test_lines_and_corrections_are_no_chain():
+    network = random_network(np.random.default_rng(0), (2, 3, 1), skips=False)
+    none = Edits.none(network)
+    line = replace(plain([0, Edit.AFFINE, 0]), lines=np.array([[0, 0], [1, 0], [0, 0]]))
+    for edits in (line, replace(none, correction=np.zeros((1, 3)))):
+        with pytest.raises(UnsupportedError, match="is no chain of ReLU layers"):
+            chain(network, edits)
