@@ -8,9 +8,10 @@
 
 from redy.dispatch.bundle import Bundle, Slice
 from redy.domain import Box
-from redy.edits import Edit, Status
+from redy.edits import Criterion, Edit, Edits, Status
 from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork, load
+from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network
 from redy.simplify import Selection, simplify
 from redy.verdict import Proved, Refuted, Unknown
@@ -21,7 +22,10 @@ open = Bundle.open
 __all__ = [
     "Box",
     "Bundle",
+    "Criterion",
     "Edit",
+    "Edits",
+    "Guarantee",
     "Layer",
     "LoadedNetwork",
     "Network",

@@ -1,7 +1,7 @@
 """The command line. Data goes to stdout, chatter and progress to stderr.
 
-Exit codes: 0 success; 1 and 3 to 9 an error of :mod:`redy.errors`; 2 wrong usage; 130 stopped
-with Ctrl-C.
+Exit codes: 0 success; 1 and 3 to 9 an error of :mod:`redy.errors`; 2 wrong usage; 10 and 11 what
+``redy verify`` refuted or could not decide; 130 stopped with Ctrl-C.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    epilog="Exit codes: 0 success, 2 wrong usage, 3-9 bad input or output, 130 stopped by Ctrl-C.",
+    epilog="Exit codes: 0 success, 2 wrong usage, 3-9 bad input or output, 10 refuted and 11 "
+    "unknown (verify), 130 stopped by Ctrl-C.",
 )
 
 NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="A .onnx or .nnet network.")]
@@ -119,8 +120,33 @@ def bounds(
     net: NetworkFile,
     domain: DomainOption = None,
     method: Annotated[
-        str, typer.Option("--method", help="interval, zonotope or crown (default, tightest).")
+        str,
+        typer.Option(
+            "--method",
+            metavar="M",
+            help="interval, zonotope, crown (default); tighter, and slower: branch (branch and "
+            "bound on the inputs, for few of them), lp (proved from duals), milp (branch, lp, "
+            "then MILPs, whose bounds rest on the solver's word).",
+        ),
     ] = "crown",
+    solver: Annotated[
+        str,
+        typer.Option(
+            "--solver", metavar="S", help="For lp and milp: auto, gurobi, highs, scip or z3."
+        ),
+    ] = "auto",
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", help="Per solver query.")
+    ] = 10.0,
+    budget: Annotated[
+        int,
+        typer.Option(
+            "--budget", metavar="BOXES", help="For branch and milp: boxes to examine per slice."
+        ),
+    ] = 100_000,
+    jobs: Annotated[
+        int, typer.Option("--jobs", metavar="J", help="Processes for branch, lp and milp.")
+    ] = 1,
     slices: Annotated[
         int | None, typer.Option("--slices", metavar="N", help="Cut the domain as simplify does.")
     ] = None,
@@ -136,18 +162,23 @@ def bounds(
             "--out",
             metavar="FILE.npz",
             help="Write arrays slices (m,), lower_K and upper_K (m, units) for layer K = 1 to the "
-            "output.",
+            "output; and proved_lower_K, proved_upper_K where some rest on a solver's word.",
         ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bounds of every neuron's pre-activation, sound over the reals, and the phases they prove."""
+    from redy.bounds.registry import Effort
     from redy.formats.domains import read_domain
     from redy.formats.networks import load
     from redy.run.bounds import compute_bounds, save_bounds
+    from redy.run.spread import Workers
+    from redy.run.steps import steps_for_stderr
     from redy.simplify import Selection, cut
     from redy.terminal import print_bounds
 
+    if jobs < 1 or budget < 1 or not time_limit > 0:
+        raise UsageError("--jobs, --budget and --time-limit must be positive")
     if out is not None:
         _require_writable(out, net)
     loaded = load(net)
@@ -156,7 +187,9 @@ def bounds(
         raise UsageError(f"{net} brings no domain of its own; give one with --domain")
     slicing = cut(box, slices, _grid(grid))
     chosen = Selection(sample, seed).of(slicing)
-    result = compute_bounds(loaded.network, slicing, chosen, method, device)
+    with steps_for_stderr() as steps:
+        effort = Effort(budget, solver, time_limit, Workers(jobs, steps))
+        result = compute_bounds(loaded.network, slicing, chosen, method, device, effort)
     if out is not None:
         save_bounds(out, chosen, result)
     _emit(result.summary(loaded.network, method), as_json, print_bounds)
@@ -184,9 +217,31 @@ def simplify(
         str,
         typer.Option(
             "--guarantee",
-            help="exact: over the reals, the simplified network equals the original on the domain.",
+            metavar="exact|eps=E|eps=P%|decision",
+            help="What holds for all real inputs of the domain. exact: the outputs are the same. "
+            "eps=E: every output differs by at most E. eps=P%: by at most P percent of the largest "
+            "span of an output. decision: wherever the original has a unique winner, the "
+            "simplified network has the same.",
         ),
     ] = "exact",
+    winner: Annotated[
+        str,
+        typer.Option(
+            "--winner",
+            metavar="min|max",
+            help="Under --guarantee decision: the least output wins, as in ACAS Xu, or the "
+            "greatest.",
+        ),
+    ] = "min",
+    stages: Annotated[
+        str | None,
+        typer.Option(
+            "--stages",
+            metavar="phase,forward,...",
+            help="What is tried, in this order, phase first. Default: all that the guarantee "
+            "allows.",
+        ),
+    ] = None,
     sample: SampleOption = None,
     seed: SeedOption = 0,
     jobs: Annotated[int, typer.Option("--jobs", metavar="J", help="Worker processes.")] = 1,
@@ -195,7 +250,7 @@ def simplify(
         typer.Option(
             "--budget",
             metavar="WORK",
-            help="Boxes that branch and bound may examine per slice, about (default 1000). More "
+            help="Boxes that each stage may examine per slice, about (default 1000). More "
             "finds more; the result depends on this, not on the machine's speed.",
         ),
     ] = None,
@@ -203,6 +258,14 @@ def simplify(
         float | None,
         typer.Option(
             "--time-limit", metavar="SECONDS", help="Outer guard per slice; says where it cut."
+        ),
+    ] = None,
+    solver: Annotated[
+        str | None,
+        typer.Option(
+            "--solver",
+            metavar="S",
+            help="For the stage milp: auto (default), gurobi, highs, scip or z3.",
         ),
     ] = None,
     store: Annotated[
@@ -244,10 +307,13 @@ def simplify(
             slices=slices,
             grid=_grid(grid),
             guarantee=guarantee,
+            winner=winner,
+            stages=None if stages is None else [name.strip() for name in stages.split(",")],
             selection=Selection(sample, seed),
             jobs=jobs,
             budget=DEFAULT_BUDGET if budget is None else budget,
             time_limit=time_limit,
+            solver=solver,
             store=kept,
             progress=for_stderr(),
         )
@@ -258,7 +324,8 @@ def simplify(
         )
         raise typer.Exit(130) from None
     bundle.save(out)
-    write_run_record(out, {"seconds": bundle.summary["seconds"], "jobs": jobs})
+    timed = {key: bundle.summary[key] for key in ("seconds", "stage_seconds")}
+    write_run_record(out, {**timed, "jobs": jobs})
     if store is None:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{kept}{suffix}").unlink(missing_ok=True)
@@ -339,6 +406,113 @@ def export(
     write_slice(part, opened.network, out, file_format, precision)
     report = {**slice_report(part, opened.network), "file_bytes": out.stat().st_size}
     _emit(report, as_json, print_slice)
+
+
+@app.command(
+    epilog="Exit codes: 0 proved, 10 refuted, 11 unknown; others as of every command. --json: "
+    "verdict (proved, refuted, unknown) and the reason if unknown; guarantee, eps, winner; boxes, "
+    "seconds; proved_volume, the share of the domain's volume; eps_proved, a bound of all "
+    "differences that holds on all that was asked for, or null; witness, with the outputs first "
+    "and second that onnxruntime gives there, and their difference, second - first; slices (of a "
+    "bundle: total, simplified, asked, checked, proved, refuted, unknown), sampled; "
+    "import_rounded, nodes that were not imported exactly."
+)
+@_reporting
+def verify(
+    first: Annotated[Path, typer.Argument(metavar="A", help="A .onnx or .nnet network.")],
+    second: Annotated[
+        Path, typer.Argument(metavar="B", help="A .onnx or .nnet network, or a bundle.")
+    ],
+    domain: DomainOption = None,
+    guarantee: Annotated[
+        str | None,
+        typer.Option(
+            "--guarantee",
+            metavar="exact|eps=E|eps=P%|decision",
+            help="What B has to keep of A, for all real inputs of the domain; as in simplify. "
+            "Default: what the bundle promises; exact for two networks.",
+        ),
+    ] = None,
+    winner: Annotated[
+        str,
+        typer.Option(
+            "--winner", metavar="min|max", help="Under --guarantee decision: which output wins."
+        ),
+    ] = "min",
+    budget: Annotated[
+        int | None,
+        typer.Option(
+            "--budget",
+            metavar="BOXES",
+            help="Boxes to examine at most: in all (default 200000), or per slice of a bundle "
+            "(default 50000).",
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float | None, typer.Option("--time-limit", metavar="SECONDS", help="For everything.")
+    ] = None,
+    jobs: Annotated[int, typer.Option("--jobs", metavar="J", help="Worker processes.")] = 1,
+    slices: Annotated[
+        int | None,
+        typer.Option(
+            "--slices", metavar="N", help="Of two networks: parts to begin with, a power of two."
+        ),
+    ] = None,
+    sample: Annotated[
+        int | None,
+        typer.Option("--sample", metavar="K", help="Of a bundle: only K random slices."),
+    ] = None,
+    seed: SeedOption = 0,
+    witness: Annotated[
+        Path | None,
+        typer.Option(
+            "--witness", metavar="FILE.npy", help="Where the input goes that refutes; .csv too."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Are two networks, or a network and a bundle, equivalent on the domain?
+
+    Proved over the reals, refuted by an input that onnxruntime confirms, or unknown. Of a bundle
+    only its edits are used: everything is proved anew, and nothing in the file is believed.
+
+    Example: redy verify acas.onnx acas.redy --jobs 2
+    """
+    from redy.dispatch.bundle import Bundle
+    from redy.formats.domains import read_domain
+    from redy.formats.networks import FORMATS, load
+    from redy.formats.tables import require_table, write_table
+    from redy.guarantee import Guarantee
+    from redy.run.gauge import gauge_for_stderr
+    from redy.run.verify import EXIT_CODES, Options
+    from redy.run.verify import verify as run
+    from redy.terminal import print_answer
+
+    if witness is not None:
+        require_table(witness)
+        _require_writable(witness, first, second)
+    one = load(first)
+    is_network = second.suffix.lower().removeprefix(".") in FORMATS
+    answer = run(
+        one,
+        load(second) if is_network else Bundle.open(second),
+        Options(
+            domain=_domain(domain, one.network.inputs, read_domain),
+            guarantee=None if guarantee is None else Guarantee.parse(guarantee, winner),
+            budget=budget,
+            time_limit=time_limit,
+            jobs=jobs,
+            slices=slices,
+            sample=sample,
+            seed=seed,
+        ),
+        gauge_for_stderr(),
+    )
+    found = answer.finding.witness
+    if found is not None and witness is not None:
+        write_table(witness, found.point[None])
+    _emit(answer.as_json(), as_json, print_answer)
+    raise typer.Exit(EXIT_CODES[answer.finding.outcome])
 
 
 def _emit(data: dict[str, Any], as_json: bool, pretty: Callable[[dict[str, Any]], None]) -> None:

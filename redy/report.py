@@ -2,87 +2,132 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from redy.criteria.forward import with_unread
 from redy.dispatch.bundle import Slice
-from redy.edits import Edit, Status, edits_of
-from redy.formats.networks import LoadedNetwork
+from redy.edit_table import AllEdits
+from redy.edits import Criterion, Edit, Edits, Status, edits_of, proved_by
 from redy.network.cost import cost
-from redy.network.fold import layer_edits, materialise, plan_many
+from redy.network.fold import layer_edits, materialise
 from redy.network.form import Network
-from redy.slicing import Slicing
+from redy.pipeline import SliceResult
+from redy.run.execute import Job
 from redy.tolerances import UNIT_ROUNDOFF
+from redy.verdict import Proof
 from redy.version import __version__
+
+_CRITERIA = {c.name.lower(): c for c in Criterion if c != Criterion.KEPT}
+_COUNTS = ("queries", "boxes", "proved", "refuted", "unknown")
 
 
 def summarise(
-    loaded: LoadedNetwork,
-    slicing: Slicing,
-    status: np.ndarray,
-    *,
-    deviation: float,
-    points: int,
-    cut_short: int,
-    boxes: int,
-    budget: int,
+    job: Job,
+    results: Sequence[SliceResult],
+    edits: AllEdits,
+    folded: np.ndarray,
+    macs: np.ndarray,
 ) -> dict[str, Any]:
     """What ``redy show --json`` prints, but for what depends on the run or the file.
 
     Args:
-        loaded: the original network.
-        slicing: a grid, so that all slices have one volume and means need no weights.
-        status: (slices, neurons) uint8 of :class:`redy.edits.Status`.
-        deviation, points: largest deviation from the original, over how many points.
-        cut_short: slices that the time limit ended.
-        boxes: boxes examined in all.
-        budget: boxes per slice.
+        job: the run; its slicing is a grid, so that all slices have one volume and means need no
+            weights.
+        results: of all slices.
+        edits: their edits.
+        folded, macs: their plans, see :func:`redy.network.fold.plan_many`.
     """
-    network = loaded.network
-    proved = edits_of(status)
-    edits = with_unread(network, proved)
-    folded, macs = plan_many(network, edits)
-    by_phase = proved != Edit.KEEP
-    by_forward = (edits != Edit.KEEP) & ~by_phase
+    network, guarantee = job.loaded.network, job.guarantee
+    status = np.stack([result.status for result in results])
+    removed_by = _removed_by(edits.criteria)
+    stable = edits_of(status) != Edit.KEEP
     return {
         "version": __version__,
-        "network": loaded.path,
+        "network": job.loaded.path,
         "network_sha256": network.sha256,
-        "file_sha256": loaded.file_sha256,
-        "import_rounded": list(loaded.rounded),
-        "slicing": slicing.describe()["name"],
-        "grid": slicing.describe().get("counts"),
-        "slices": slicing.slices,
-        "slices_done": len(status),
-        "slices_cut_short": cut_short,
+        "file_sha256": job.loaded.file_sha256,
+        "import_rounded": list(job.loaded.rounded),
+        "slicing": job.slicing.describe()["name"],
+        "grid": job.slicing.describe().get("counts"),
+        "slices": job.slicing.slices,
+        "slices_done": len(results),
+        "slices_cut_short": sum(result.cut_short for result in results),
         "neurons": len(network.neurons),
-        "guarantee": "exact",
-        "removed_mean": _mean(by_phase) + _mean(by_forward),
-        "removed_by": {
-            "phase": _mean(by_phase),
-            "forward": _mean(by_forward),
-            "decision": 0.0,
-            "relaxed": 0.0,
-        },
-        "stable_proved_mean": _mean(by_phase),
+        "guarantee": str(guarantee),
+        "winner": guarantee.winner if guarantee.kind == "decision" else None,
+        "eps": _finite(guarantee.eps),
+        "output_span": guarantee.span,
+        "removed_mean": sum(removed_by.values()),
+        "removed_by": removed_by,
+        "stable_proved_mean": _mean(stable),
         "refuted_mean": _mean(status == Status.REFUTED),
-        "undecided_mean": _mean(~by_phase & (status != Status.REFUTED)),
-        "solver_trusted_mean": 0.0,
-        "layers": _by_layer(network.neurons, status, by_phase, by_forward),
+        "undecided_mean": _mean(~stable & (status != Status.REFUTED)),
+        "solver_trusted_mean": solver_trusted(results, status, edits.criteria),
+        "layers": _by_layer(network.neurons, status, edits.criteria),
+        "stages": _by_stage(job, results),
+        "proofs": {
+            proof.value: count
+            for proof in Proof
+            if (count := sum(result.proof == proof for result in results))
+        },
         "macs_original": cost(network).macs,
         "macs_mean": float(macs.mean()),
         "macs_max": int(macs.max()),
         "parameters_original": cost(network).parameters,
         "skips_folded_mean": [float(x) for x in folded.mean(axis=0)],
-        "boxes": boxes,
-        "budget": budget,
-        "eps_proved_max": 0.0,
-        "float_deviation_max": deviation,
-        "float_deviation_points": points,
+        "boxes": sum(result.boxes for result in results),
+        "budget": job.effort.budget,
+        "eps_proved_max": _finite(max(result.eps_proved for result in results)),
+        "float_deviation_max": max(result.deviation for result in results),
+        "float_deviation_points": len(results) * job.effort.check_points,
+        "winners_changed": sum(result.winners_changed for result in results),
         "tolerances": {"unit_roundoff": UNIT_ROUNDOFF, "rounding": "outward, float64"},
     }
+
+
+def stage_seconds(results: Sequence[SliceResult]) -> dict[str, float]:
+    """Stage -> the time it took, all slices together."""
+    seconds: dict[str, float] = {}
+    for result in results:
+        for entry in result.log:
+            seconds[entry.name] = seconds.get(entry.name, 0.0) + entry.seconds
+    return seconds
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _removed_by(criteria: np.ndarray) -> dict[str, float]:
+    """Criterion -> fraction of the neurons that it removed; ``criteria`` (..., neurons)."""
+    return {name: _mean(criteria == code) for name, code in _CRITERIA.items()}
+
+
+def solver_trusted(
+    results: Sequence[SliceResult], status: np.ndarray, criteria: np.ndarray
+) -> float:
+    """Fraction of neurons whose removal rests on a solver's word alone.
+
+    A phase has a proof of its own; whatever else was removed shares the proof of its slice.
+    """
+    trusted = np.array([result.proof == Proof.SOLVER for result in results], dtype=bool)
+    shared = trusted[:, None] & (criteria > Criterion.PHASE)
+    return _mean(shared | (proved_by(status, Proof.SOLVER) & (criteria == Criterion.PHASE)))
+
+
+def _by_stage(job: Job, results: Sequence[SliceResult]) -> list[dict[str, Any]]:
+    """What each stage did, all slices together; ``removed`` is a fraction of all neurons."""
+    neurons = max(1, len(job.loaded.network.neurons) * len(results))
+    rows = []
+    for stage in job.stages:
+        entries = [entry for result in results for entry in result.log if entry.name == stage]
+        counts = {name: sum(getattr(entry, name) for entry in entries) for name in _COUNTS}
+        removed = sum(entry.removed for entry in entries)
+        rows.append({"stage": stage, "removed": removed / neurons, **counts})
+    return rows
 
 
 def _mean(mask: np.ndarray) -> float:
@@ -90,12 +135,10 @@ def _mean(mask: np.ndarray) -> float:
 
 
 def _by_layer(
-    neurons: tuple[tuple[int, int], ...],
-    status: np.ndarray,
-    by_phase: np.ndarray,
-    by_forward: np.ndarray,
+    neurons: tuple[tuple[int, int], ...], status: np.ndarray, criteria: np.ndarray
 ) -> list[dict[str, Any]]:
     layer_of = np.array([k for k, _ in neurons])
+    undecided = (edits_of(status) == Edit.KEEP) & (status != Status.REFUTED)
     rows = []
     for k in np.unique(layer_of):
         here = layer_of == k
@@ -103,10 +146,9 @@ def _by_layer(
             {
                 "layer": int(k),
                 "neurons": int(here.sum()),
-                "phase": _mean(by_phase[:, here]),
-                "forward": _mean(by_forward[:, here]),
+                **_removed_by(criteria[:, here]),
                 "refuted": _mean(status[:, here] == Status.REFUTED),
-                "undecided": _mean(~by_phase[:, here] & (status[:, here] != Status.REFUTED)),
+                "undecided": _mean(undecided[:, here]),
             }
         )
     return rows
@@ -114,8 +156,7 @@ def _by_layer(
 
 def slice_report(part: Slice, original: Network) -> dict[str, Any]:
     """One slice: its box, what is left per layer, and how its linear units were materialised."""
-    edits, simplified = part.edits, part.network
-    codes = layer_edits(original, edits)
+    edits, simplified = part.replacements, part.network
     depth = original.depth
     all_folded = cost(materialise(original, edits, [True] * depth))
     all_kept = cost(materialise(original, edits, [False] * depth))
@@ -124,20 +165,29 @@ def slice_report(part: Slice, original: Network) -> dict[str, Any]:
         "lower": part.box.lower.tolist(),
         "upper": part.box.upper.tolist(),
         "neurons": len(original.neurons),
-        "removed": int((edits != Edit.KEEP).sum()),
+        "removed": edits.removed,
+        "removed_by": {name: int(edits.by(code).sum()) for name, code in _CRITERIA.items()},
         "undecided": int((part.status < Status.REFUTED).sum()),
         "boxes": part.boxes,
+        "eps_proved": _finite(part.eps_proved),
+        "proof": part.proof.value,
         "layers": [
             {
                 "layer": k,
-                "relu": int((code == Edit.KEEP).sum()),
-                "zero": int((code == Edit.ZERO).sum()),
-                "linear": int((code == Edit.IDENTITY).sum()),
-                "linear_units": _materialised_as(code, bool(folded)),
+                **_counts(codes, shapes),
+                "linear_units": _materialised_as(shapes, bool(folded)),
                 "reads_layers": sorted(simplified.layers[k - 1].weights),
             }
-            for k, (code, folded) in enumerate(zip(codes, part.folded, strict=True), start=1)
+            for k, codes, shapes, folded in zip(
+                range(1, depth + 1),
+                layer_edits(original, edits.codes),
+                layer_edits(original, edits.shape),
+                part.folded,
+                strict=True,
+            )
         ],
+        "lines": _lines(original, edits),
+        "correction": None if edits.correction is None else edits.correction.tolist(),
         "output_reads_layers": sorted(simplified.layers[-1].weights),
         "macs": part.macs,
         "macs_all_folded": all_folded.macs,
@@ -148,7 +198,31 @@ def slice_report(part: Slice, original: Network) -> dict[str, Any]:
     }
 
 
-def _materialised_as(codes: np.ndarray, folded: bool) -> str:
-    if not (codes == Edit.IDENTITY).any():
+def _counts(codes: np.ndarray, shapes: np.ndarray) -> dict[str, int]:
+    """How many units of a layer became what."""
+    constant = (codes == Edit.AFFINE) & (shapes == Edit.ZERO)
+    return {
+        "relu": int((codes == Edit.KEEP).sum()),
+        "zero": int((codes == Edit.ZERO).sum()),
+        "linear": int((codes == Edit.IDENTITY).sum()),
+        "affine": int((shapes == Edit.AFFINE).sum()),
+        "constant": int(constant.sum()),
+    }
+
+
+def _lines(original: Network, edits: Edits) -> list[dict[str, Any]]:
+    """The neurons replaced by a line, and the lines."""
+    return [
+        {
+            "neuron": list(original.neurons[n]),
+            "slope": float(edits.lines[n, 0]),
+            "intercept": float(edits.lines[n, 1]),
+        }
+        for n in np.flatnonzero(edits.codes == Edit.AFFINE)
+    ]
+
+
+def _materialised_as(shapes: np.ndarray, folded: bool) -> str:
+    if not ((shapes == Edit.IDENTITY) | (shapes == Edit.AFFINE)).any():
         return "none"
     return "folded into skips" if folded else "kept as linear units"

@@ -8,24 +8,25 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from redy.criteria.forward import with_unread
+from redy.criteria import STAGES, Effort, chosen_stages
 from redy.criteria.phase import POOL
 from redy.dispatch.bundle import Bundle
 from redy.domain import Box
-from redy.edits import edits_of
+from redy.edit_table import AllEdits, ExtraEdits
 from redy.errors import UsageError
 from redy.formats.bundle import Content, join_witnesses
 from redy.formats.networks import LoadedNetwork, in_memory
+from redy.guarantee import Guarantee
 from redy.network.fold import plan_many
 from redy.network.form import Network
-from redy.pipeline import Effort
-from redy.report import summarise
+from redy.report import stage_seconds, summarise
 from redy.run.execute import Job, execute
 from redy.run.progress import Progress
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
 from redy.slicing import Slicing
 from redy.slicing.grid import Grid, sample
+from redy.solvers import versions
 
 DEFAULT_BUDGET = 1000
 """Boxes per slice: ACAS Xu with 32768 slices takes minutes on two cores."""
@@ -62,15 +63,6 @@ def cut(domain: Box, slices: int | None, grid: Sequence[int] | None) -> Grid:
     return Grid.bisecting(domain, 1 if slices is None else slices)
 
 
-def require_guarantee(guarantee: str) -> None:
-    """Refuse a guarantee that this version has no edits for."""
-    if guarantee != "exact":
-        raise UsageError(
-            f"guarantee {guarantee!r} is not available; this version makes exact edits only "
-            "(--guarantee exact), which also satisfy any weaker guarantee"
-        )
-
-
 def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: give at least 1")
@@ -80,6 +72,25 @@ def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
         raise UsageError(f"--time-limit {time_limit:g}: give more than 0 seconds")
 
 
+def _usable_solver(name: str | None, stages: Sequence[str]) -> str:
+    """The solver that ``stages`` shall ask, found to be there.
+
+    Raises:
+        UsageError: one is named, but no stage asks a solver.
+        SolverError: there is none of that name, or it is not installed or not licensed.
+    """
+    chosen = name or "auto"
+    if any(STAGES[stage].asks_solver for stage in stages):
+        versions(chosen)
+    elif name is not None:
+        asking = ", ".join(other for other in STAGES if STAGES[other].asks_solver)
+        raise UsageError(
+            f"--solver {name}: none of the stages {', '.join(stages)} asks a solver; "
+            f"name one in --stages that does: {asking}"
+        )
+    return chosen
+
+
 def simplify(
     net: LoadedNetwork | Network,
     domain: Box | None = None,
@@ -87,10 +98,13 @@ def simplify(
     slices: int | None = None,
     grid: Sequence[int] | None = None,
     guarantee: str = "exact",
+    winner: str = "min",
+    stages: Sequence[str] | None = None,
     selection: Selection | None = None,
     jobs: int = 1,
     budget: int = DEFAULT_BUDGET,
     time_limit: float | None = None,
+    solver: str | None = None,
     store: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
@@ -101,19 +115,27 @@ def simplify(
         domain: the box of inputs; may be left out for a ``.nnet``, which brings its own.
         slices: number of slices, a power of two: the inputs are bisected in turn.
         grid: instead, the number of equal parts of each input.
-        guarantee: ``exact``: over the reals, the result equals the network on the domain.
+        guarantee: what holds over the reals on the whole domain. ``exact``: the outputs are the
+            same; ``eps=E``: they differ by at most E each; ``eps=P%``: by at most P percent of the
+            largest span of an output; ``decision``: wherever the network has a unique winner, the
+            result has the same.
+        winner: under ``decision``, ``min`` if the least output wins, as in ACAS Xu, else ``max``.
+        stages: what is tried, in this order; all that the guarantee allows if left out.
         selection: a random sample of the slices instead of all.
         jobs: worker processes.
         budget: boxes that branch and bound may examine per slice, about; with the same budget
             the result does not depend on the machine's speed or the number of jobs.
         time_limit: seconds per slice, an outer guard; a slice it cut short is counted as such.
+        solver: for the stages that ask one (``milp``): auto, gurobi, highs, scip or z3.
         store: SQLite file that keeps finished slices; the same call resumes from it.
         progress: is told of every finished slice.
 
     Raises:
-        UsageError, DomainError, StoreError: see the classes; the message names the culprit.
+        UsageError, DomainError, SolverError, StoreError: see the classes; the message names the
+            culprit.
     """
-    require_guarantee(guarantee)
+    promised = Guarantee.parse(guarantee, winner)
+    names = chosen_stages(promised, stages)
     loaded = in_memory(net) if isinstance(net, Network) else net
     box = domain or loaded.domain
     if box is None:
@@ -122,11 +144,12 @@ def simplify(
     _require_effort(jobs, budget, time_limit)
     slicing = cut(box, slices, grid)
     chosen = (selection or Selection()).of(slicing)
-    effort = Effort(budget, time_limit, check_points=-(-_CHECK_POINTS // len(chosen)) + 1)
-    job = Job(loaded, slicing, effort)
+    check_points = -(-_CHECK_POINTS // len(chosen)) + 1
+    effort = Effort(budget, time_limit, check_points, _usable_solver(solver, names))
+    job = Job(loaded, slicing, effort, promised.on(loaded.network, box), names)
     selected = {"sample": None, "seed": 0} if selection is None else vars(selection)
     with progress or Progress() as shown:
-        record = Store(store or ":memory:", {**job.key(), **selected}, loaded.network.inputs)
+        record = Store(store or ":memory:", {**job.key(), **selected}, loaded.network)
         try:
             execute(job, chosen, record, jobs, shown)
             return _collect(job, record)
@@ -139,7 +162,14 @@ def _collect(job: Job, store: Store) -> Bundle:
     results = list(store.results())
     network = job.loaded.network
     status = np.stack([result.status for result in results])
-    folded, _ = plan_many(network, with_unread(network, edits_of(status)))
+    extra = ExtraEdits.collect(
+        network,
+        [result.edits for result in results],
+        [result.eps_proved for result in results],
+        [result.proof for result in results],
+    )
+    edits = AllEdits.of(network, status, extra)
+    folded, macs = plan_many(network, edits.shapes, edits.skips_input)
     own = [result.witnesses.found for result in results]
     rows = [
         join_witnesses(result.witnesses.pool, len(result.witnesses.found)) for result in results
@@ -147,23 +177,16 @@ def _collect(job: Job, store: Store) -> Bundle:
     content = Content(
         network=network,
         slicing=job.slicing,
+        guarantee=job.guarantee,
         slices=np.array([result.slice for result in results], dtype=np.int64),
         status=status,
+        extra=extra,
         boxes=np.array([result.boxes for result in results], dtype=np.int64),
         folded=folded,
         pool=unit_pool(network.inputs, POOL),
         witness_count=np.array([len(row) for row in rows]),
         witness_pool=np.concatenate(rows),
         witness_found=np.concatenate(own),
-        summary=summarise(
-            job.loaded,
-            job.slicing,
-            status,
-            deviation=max(result.deviation for result in results),
-            points=len(results) * job.effort.check_points,
-            cut_short=sum(result.cut_short for result in results),
-            boxes=sum(result.boxes for result in results),
-            budget=job.effort.budget,
-        ),
+        summary=summarise(job, results, edits, folded, macs),
     )
-    return Bundle(content, {"seconds": store.seconds})
+    return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})

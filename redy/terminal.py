@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from redy.edits import Criterion
 from redy.formats.networks import LoadedNetwork
 from redy.network.cost import cost
 
@@ -110,6 +111,7 @@ def print_bounds(data: dict[str, Any]) -> None:
         "active",
         "inactive",
         "open",
+        "on solver's word",
         "mean width",
     )
     for row in data["layers"]:
@@ -119,6 +121,7 @@ def print_bounds(data: dict[str, Any]) -> None:
             _percent(row["active"]),
             _percent(row["inactive"]),
             _percent(row["open"]),
+            _percent(row["solver_trusted"]),
             f"{row['mean_width']:.6g}",
         )
     _print_titled(_console(), title, table)
@@ -127,40 +130,9 @@ def print_bounds(data: dict[str, Any]) -> None:
 def print_summary(data: dict[str, Any]) -> None:
     """``redy show`` for a person."""
     console = _console()
-    title = (
-        f"{data['network']}: {data['slices_done']} of {data['slices']} slices, "
-        f"guarantee {data['guarantee']}"
-    )
-    table = _table(
-        "layer",
-        "neurons",
-        "removed",
-        "by phase",
-        "unread",
-        "refuted",
-        "undecided",
-    )
-    for row in data["layers"]:
-        table.add_row(
-            str(row["layer"]),
-            str(row["neurons"]),
-            _percent(row["phase"] + row["forward"]),
-            _percent(row["phase"]),
-            _percent(row["forward"]),
-            _percent(row["refuted"]),
-            _percent(row["undecided"]),
-        )
-    table.add_section()
-    table.add_row(
-        "all",
-        str(data["neurons"]),
-        _percent(data["removed_mean"]),
-        _percent(data["removed_by"]["phase"]),
-        _percent(data["removed_by"]["forward"]),
-        _percent(data["refuted_mean"]),
-        _percent(data["undecided_mean"]),
-    )
-    _print_titled(console, title, table)
+    title = f"{data['network']}: {data['slices_done']} of {data['slices']} slices, {_promise(data)}"
+    _print_titled(console, title, _layer_table(data))
+    console.print(_stage_table(data))
     ratio = data["macs_original"] / max(data["macs_mean"], 1.0)
     console.print(
         f"multiply-accumulates per evaluation: {data['macs_original']:,} before, "
@@ -172,10 +144,76 @@ def print_summary(data: dict[str, Any]) -> None:
         f"largest deviation from the original in onnxruntime: {data['float_deviation_max']:.2g} "
         f"over {data['float_deviation_points']:,} points"
     )
+    if data["eps_proved_max"]:
+        console.print(f"largest output error, proved: {data['eps_proved_max']:.4g}")
+    if data["winner"] is not None:
+        console.print(f"another winner than in the original: at {data['winners_changed']} points")
+    if data["solver_trusted_mean"]:
+        console.print(f"on a solver's word alone: {_percent(data['solver_trusted_mean'])}")
     if data["slices_cut_short"]:
         console.print(f"the time limit cut {data['slices_cut_short']} slices short")
     if data["seconds"] is not None:
         console.print(f"time: {data['seconds']:.1f} s")
+
+
+def _promise(data: dict[str, Any]) -> str:
+    """The guarantee and what it depends on."""
+    if data["winner"] is not None:
+        return f"guarantee {data['guarantee']}, the {data['winner']} wins"
+    if data["output_span"] is not None:
+        return (
+            f"guarantee {data['guarantee']} of the outputs' span {data['output_span']:g}: "
+            f"{data['eps']:.4g}"
+        )
+    return f"guarantee {data['guarantee']}"
+
+
+def _layer_table(data: dict[str, Any]) -> Table:
+    """What was removed, by layer and criterion; criteria that no stage applied are left out."""
+    stages = {row["stage"] for row in data["stages"]}
+    names = [criterion.name.lower() for criterion in Criterion if criterion != Criterion.KEPT]
+    criteria = [name for name in names if data["removed_by"][name] or name in stages]
+    table = _table("layer", "neurons", "removed", *criteria, "refuted", "open")
+    for row in data["layers"]:
+        table.add_row(
+            str(row["layer"]),
+            str(row["neurons"]),
+            _percent(sum(row[name] for name in names)),
+            *(_percent(row[name]) for name in criteria),
+            _percent(row["refuted"]),
+            _percent(row["undecided"]),
+        )
+    table.add_section()
+    table.add_row(
+        "all",
+        str(data["neurons"]),
+        _percent(data["removed_mean"]),
+        *(_percent(data["removed_by"][name]) for name in criteria),
+        _percent(data["refuted_mean"]),
+        _percent(data["undecided_mean"]),
+    )
+    return table
+
+
+def _stage_table(data: dict[str, Any]) -> Table:
+    """What each stage did, all slices together."""
+    seconds = data["stage_seconds"] or {}
+    table = _table("stage", "removed", "queries", "proved", "refuted", "open", "boxes", "s")
+    for row in data["stages"]:
+        counts = (row[name] for name in ("queries", "proved", "refuted", "unknown", "boxes"))
+        spent = seconds.get(row["stage"])
+        table.add_row(
+            row["stage"],
+            _percent(row["removed"]),
+            *map(_short, counts),
+            "" if spent is None else f"{spent:.0f}",
+        )
+    return table
+
+
+def _short(count: int) -> str:
+    """``count`` in few characters."""
+    return str(count) if count < 10**6 else f"{count / 10**6:.4g}M"
 
 
 def print_slice(data: dict[str, Any]) -> None:
@@ -185,25 +223,28 @@ def print_slice(data: dict[str, Any]) -> None:
         f"slice {data['slice']}: {data['removed']} of {data['neurons']} neurons removed, "
         f"{data['undecided']} undecided"
     )
-    table = _table(
-        "layer",
-        "ReLU left",
-        "zero",
-        "linear",
-        "linear units are",
-        "reads layers",
-    )
+    table = _table("layer", "ReLU", "zero", "linear", "affine", "const", "linear units", "reads")
     for row in data["layers"]:
+        counts = (row[name] for name in ("relu", "zero", "linear", "affine", "constant"))
         table.add_row(
             str(row["layer"]),
-            str(row["relu"]),
-            str(row["zero"]),
-            str(row["linear"]),
-            row["linear_units"],
+            *map(str, counts),
+            row["linear_units"].split()[0],  # folded, kept or none
             ", ".join(map(str, row["reads_layers"])),
         )
-    table.add_row("output", "", "", "", "", ", ".join(map(str, data["output_reads_layers"])))
+    reads = ", ".join(map(str, data["output_reads_layers"]))
+    table.add_row("output", "", "", "", "", "", "", reads)
     _print_titled(console, title, table)
+    by = ", ".join(f"{count} by {name}" for name, count in data["removed_by"].items() if count)
+    console.print(f"removed: {by or 'nothing'}; proof: {data['proof']}")
+    if data["correction"] is not None:
+        console.print(_correction(data["correction"]))
+    error = data["eps_proved"]
+    console.print(
+        "output error: only the winner is proved the same"
+        if error is None
+        else f"output error, proved: {error:.4g}"
+    )
     console.print(
         f"multiply-accumulates: {data['macs']:,}; {data['macs_all_folded']:,} if all linear "
         f"units were folded, {data['macs_all_kept']:,} if all were kept, "
@@ -213,3 +254,62 @@ def print_slice(data: dict[str, Any]) -> None:
     console.print(f"box: {_box(data['lower'], data['upper'])}")
     if "file_bytes" in data:
         console.print(f"file: {data['file_bytes']:,} bytes")
+
+
+def _correction(rows: list[list[float]]) -> str:
+    """What is added to the outputs: to how many, and whether it depends on the input."""
+    corrected = sum(any(row) for row in rows)
+    of_input = sum(any(row[:-1]) for row in rows)
+    return f"correction: of {corrected} of {len(rows)} outputs, {of_input} with the input"
+
+
+def print_answer(data: dict[str, Any]) -> None:
+    """``redy verify`` for a person."""
+    console = _console()
+    claim = data["guarantee"]
+    if data["winner"] is not None:
+        claim = f"decision, the {data['winner']} wins"
+    elif data["eps"] is not None and "%" in claim:
+        claim = f"{claim}, that is {data['eps']:.4g}"
+    console.print(f"{data['verdict'].upper()}: {claim}{_scope(data)}", soft_wrap=True)
+    if data["reason"] is not None:
+        console.print(f"reason: {data['reason']}", soft_wrap=True)
+    if data["verdict"] != "refuted":
+        console.print(f"proved on {_share(data['proved_volume'])} of the domain's volume")
+    if data["eps_proved"] is not None and data["verdict"] != "refuted":
+        console.print(f"largest output difference, proved: {data['eps_proved']:.4g}")
+    if data["witness"] is not None:
+        for name in ("witness", "first", "second", "difference"):
+            label = name if name == "witness" else f"{name} there"
+            console.print(f"{label}: {_numbers(data[name])}", soft_wrap=True)
+    if data["import_rounded"]:
+        rounded = ", ".join(data["import_rounded"])
+        console.print(f"import: rounded to float64 at {rounded}", soft_wrap=True)
+    console.print(f"boxes: {data['boxes']:,}; time: {data['seconds']:.1f} s")
+
+
+def _scope(data: dict[str, Any]) -> str:
+    """Of a bundle, how many slices the verdict is on."""
+    slices = data["slices"]
+    if slices is None:
+        return ""
+    verdicts = ", ".join(
+        f"{slices[name]} {name}" for name in ("proved", "refuted", "unknown") if slices[name]
+    )
+    of = f" of the {slices['total']} slices" if slices["asked"] < slices["total"] else " slices"
+    drawn = " drawn at random" if data["sampled"] else ""
+    unchanged = slices["total"] - slices["simplified"]
+    rest = f"; the bundle leaves {unchanged} as they are" if unchanged else ""
+    return f", on {slices['asked']}{of}{drawn} ({verdicts or 'none checked'}){rest}"
+
+
+def _share(value: float) -> str:
+    """A percentage that says 100 only where it is."""
+    shown = f"{value:.4%}"
+    return "almost 100%" if value < 1.0 and shown == "100.0000%" else shown
+
+
+def _numbers(values: list[float]) -> str:
+    """The first of many numbers, in full."""
+    shown = ", ".join(f"{value!r}" for value in values[:_INTERVALS])
+    return shown if len(values) <= _INTERVALS else f"{shown}, ... ({len(values)} numbers)"

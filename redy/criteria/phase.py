@@ -7,14 +7,17 @@ after layer, each with the phases already proved imposed (:mod:`redy.branching.l
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from redy.branching.box import Workspace, workspace
 from redy.branching.layer import GIVEN_UP, PROVED, REFUTED, decide_layer
 from redy.branching.packed import pack
-from redy.edits import Status
+from redy.criteria.base import Effort, SliceState, StageLog, stage
+from redy.edits import Edits, Status
+from redy.formats.networks import LoadedNetwork
+from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.search.witnesses import (
     CertainSigns,
@@ -39,12 +42,16 @@ class Phases:
         witnesses: points of the slice that show every refuted neuron in both phases.
         boxes: boxes examined.
         cut_short: the time limit, not the budget, ended the search.
+        known_lower, known_upper: (total units,) bounds on the pre-activations over the slice, units
+            numbered as in :class:`redy.branching.packed.Packed`; infinite where nothing is known.
     """
 
     status: np.ndarray
     witnesses: Witnesses
     boxes: int
     cut_short: bool
+    known_lower: np.ndarray
+    known_upper: np.ndarray
 
 
 class PhaseDecider:
@@ -90,18 +97,21 @@ class PhaseDecider:
             boxes += examined
             points += added
             status[here] = _status(state[relu], at_root[relu], sign[relu], timed)
-        return self._confirmed(status, signs, pool, found[:points], boxes, clock.cut_short)
+        for ends, box in zip(known, (lower, upper), strict=True):
+            ends[: box.size] = box
+        trusted, witnesses = self._confirmed(status, signs, pool, found[:points])
+        if not trusted:
+            known[0].fill(-np.inf)
+            known[1].fill(np.inf)
+        return Phases(status, witnesses, boxes, clock.cut_short, *known)
 
     def _confirmed(
-        self,
-        status: np.ndarray,
-        signs: np.ndarray,
-        pool: np.ndarray,
-        found: np.ndarray,
-        boxes: int,
-        cut_short: bool,
-    ) -> Phases:
-        """Refutations that certain signs at the points confirm; the others become unknown."""
+        self, status: np.ndarray, signs: np.ndarray, pool: np.ndarray, found: np.ndarray
+    ) -> tuple[bool, Witnesses]:
+        """Keep, in ``status``, the refutations that certain signs at the points confirm.
+
+        The others become unknown. Also returns whether no point contradicts a proof.
+        """
         points = np.concatenate([pool, found])
         signs = np.concatenate([signs, self._signs(found)]) if len(found) else signs
         refuted = both_phases(signs)
@@ -109,12 +119,45 @@ class PhaseDecider:
         status[undecided & refuted] = Status.REFUTED
         status[(status == Status.REFUTED) & ~refuted] = Status.UNKNOWN_NUMERICAL
         # A neuron both proved and refuted would be a defect of the proof: never remove it.
-        status[~undecided & refuted] = Status.UNKNOWN_NUMERICAL
+        contradicted = ~undecided & refuted
+        status[contradicted] = Status.UNKNOWN_NUMERICAL
         chosen = covering(signs)
         from_pool = chosen[chosen < len(pool)].astype(np.uint16)
         with np.errstate(over="ignore"):  # where the slice is beyond single precision
             added = points[chosen[chosen >= len(pool)]].astype(np.float32)
-        return Phases(status, Witnesses(from_pool, added), boxes, cut_short)
+        return not contradicted.any(), Witnesses(from_pool, added)
+
+
+@stage("phase")
+class PhaseStage:
+    """Replaces every neuron whose phase it proves."""
+
+    def __init__(self, loaded: LoadedNetwork, guarantee: Guarantee, effort: Effort) -> None:
+        del guarantee, effort
+        self._decider = PhaseDecider(loaded.network)
+
+    def run(self, state: SliceState, effort: Effort) -> SliceState:
+        """``state`` with phases, bounds, witnesses, and the edits that the phases allow."""
+        phases = self._decider.decide(state.lower, state.upper, effort.budget, effort.time_limit)
+        edits = Edits.by_phase(phases.status)
+        refuted = int((phases.status == Status.REFUTED).sum())
+        entry = StageLog(
+            "phase",
+            queries=phases.status.size,
+            boxes=phases.boxes,
+            proved=edits.removed,
+            refuted=refuted,
+            unknown=phases.status.size - edits.removed - refuted,
+        )
+        return replace(
+            state,
+            status=phases.status,
+            known_lower=phases.known_lower,
+            known_upper=phases.known_upper,
+            edits=edits,
+            witnesses=phases.witnesses,
+            cut_short=state.cut_short or phases.cut_short,
+        ).logged(entry)
 
 
 _PROVED = (

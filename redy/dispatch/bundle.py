@@ -10,9 +10,9 @@ from typing import Any, overload
 
 import numpy as np
 
-from redy.criteria.forward import with_unread
 from redy.domain import Box
-from redy.edits import Status, edits_of, verdict
+from redy.edit_table import AllEdits
+from redy.edits import Edits, Status, proof_of, verdict
 from redy.errors import DomainError, UsageError
 from redy.formats.bundle import (
     Content,
@@ -22,13 +22,14 @@ from redy.formats.bundle import (
     to_bytes,
     write_bundle,
 )
+from redy.guarantee import Guarantee
 from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
 from redy.network.fold import materialise
 from redy.network.form import Network
 from redy.search.witnesses import Witnesses
 from redy.slicing import Slicing
-from redy.verdict import Verdict
+from redy.verdict import Proof, Verdict
 
 _CACHED_NETWORKS = 4096
 
@@ -43,6 +44,9 @@ class Slice:
         status: (neurons,) uint8 of :class:`redy.edits.Status`, in the order of
             ``network.neurons`` of the original network.
         boxes: boxes that branch and bound examined.
+        eps_proved: proved bound on the output error; 0 if exact, infinite where only the winner is
+            proved the same.
+        proof: what the proof of the edits as a whole rests on.
         folded: (hidden layers,) bool: linear units folded into skips, or kept as linear units.
     """
 
@@ -50,20 +54,43 @@ class Slice:
     box: Box
     status: np.ndarray
     boxes: int
+    eps_proved: float
+    proof: Proof
     folded: np.ndarray
     _original: Network
+    _extra: Edits | None
     _witnesses: Witnesses
     _pool: np.ndarray
 
     @cached_property
+    def replacements(self) -> Edits:
+        """What becomes of each neuron and of the outputs, and why."""
+        return self._extra or Edits.exact(self._original, self.status)
+
+    @property
     def edits(self) -> np.ndarray:
         """(neurons,) uint8 of :class:`redy.edits.Edit`: what becomes of each neuron."""
-        return np.asarray(with_unread(self._original, edits_of(self.status)[None])[0])
+        return self.replacements.codes
+
+    @property
+    def criteria(self) -> np.ndarray:
+        """(neurons,) uint8 of :class:`redy.edits.Criterion`: why."""
+        return self.replacements.criteria
+
+    @property
+    def lines(self) -> np.ndarray:
+        """(neurons, 2) slope and intercept of the neurons replaced by a line."""
+        return self.replacements.lines
+
+    @property
+    def correction(self) -> np.ndarray | None:
+        """(outputs, inputs + 1): [C | d] of what is added to the outputs, C x + d; or None."""
+        return self.replacements.correction
 
     @cached_property
     def network(self) -> Network:
         """The simplified network of this slice."""
-        return materialise(self._original, self.edits, self.folded)
+        return materialise(self._original, self.replacements, self.folded)
 
     @property
     def cost(self) -> Cost:
@@ -145,13 +172,18 @@ class Slices(Sequence[Slice]):
         first, last = self._first_witness[row : row + 2]
         rows = content.witness_pool[first:last]
         found = content.witness_found[self._own_before[first] : self._own_before[last]]
+        extra, place = content.extra, content.extra.find(row)
+        status = content.status[row]
         return Slice(
             index=index,
             box=Box(lower[0], upper[0]),
-            status=content.status[row],
+            status=status,
             boxes=int(content.boxes[row]),
+            eps_proved=0.0 if place is None else float(extra.eps_proved[place]),
+            proof=proof_of(status) if place is None else extra.proofs[place],
             folded=content.folded[row],
             _original=content.network,
+            _extra=None if place is None else extra.at(place),
             _witnesses=Witnesses(rows[~is_from_run(rows)], found),
             _pool=content.pool,
         )
@@ -196,12 +228,17 @@ class Bundle:
         """The box of inputs on which the guarantee holds."""
         return self._content.slicing.domain
 
+    @property
+    def guarantee(self) -> Guarantee:
+        """What holds for the simplified network on the domain."""
+        return self._content.guarantee
+
     @cached_property
     def summary(self) -> dict[str, Any]:
         """What ``redy show --json`` prints; every key is described in README."""
         size = len(to_bytes(self._content))
-        seconds = self._record.get("seconds")
-        return {**self._content.summary, "bundle_bytes": size, "seconds": seconds}
+        timed = {key: self._record.get(key) for key in ("seconds", "stage_seconds")}
+        return {**self._content.summary, "bundle_bytes": size, **timed}
 
     @property
     def done(self) -> np.ndarray:
@@ -212,6 +249,11 @@ class Bundle:
     def status(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Status`."""
         return self._content.status
+
+    @cached_property
+    def edits(self) -> np.ndarray:
+        """(simplified slices, neurons) uint8 of :class:`redy.edits.Edit`."""
+        return AllEdits.of(self.network, self.status, self._content.extra).codes
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64.

@@ -41,7 +41,7 @@ def _onnx(part: Slice, original: Network, path: Path, precision: int) -> None:
 
 def _nnet(part: Slice, original: Network, path: Path, precision: int) -> None:
     del precision  # the format is decimal text and holds float64 exactly
-    write_nnet(chain(original, part.edits), path, part.box)
+    write_nnet(chain(original, part.replacements), path, part.box)
 
 
 FORMATS: Mapping[str, Callable[[Slice, Network, Path, int], None]] = {"onnx": _onnx, "nnet": _nnet}

@@ -1,5 +1,8 @@
 """The bundle file: the base network once, per slice half a byte per neuron, all checksummed.
 
+Half a byte is a neuron's phase status, from which most edits follow; slices of which they do not
+have another half byte per neuron, and their lines and corrections.
+
     magic (12 bytes) | schema (4, little endian) | payload length (8) | SHA-256 of the payload (32)
     | payload: safetensors
 
@@ -23,13 +26,16 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from redy.edits import Status
+from redy.edit_table import ExtraEdits
+from redy.edits import Criterion, Edit, Status, edits_of
 from redy.errors import FormatError, RedyError
 from redy.formats.atomic import read_bytes, write_bytes
+from redy.formats.edit_tensors import from_tensors, pack_halves, to_tensors, unpack_halves
+from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network, dense
 from redy.slicing import Slicing, restore
 
-SCHEMA = 1
+SCHEMA = 2
 _MAGIC = b"redy bundle\n"
 _HEADER = struct.Struct("<12sIQ32s")
 _FROM_RUN = 0xFFFF
@@ -55,8 +61,10 @@ class Content:
     Attributes:
         network: the base network.
         slicing: how the domain is cut.
+        guarantee: what holds for the simplified network.
         slices: (m,) the slices that were simplified, ascending.
         status: (m, neurons) uint8 of :class:`redy.edits.Status`.
+        extra: the edits that do not follow from the status.
         boxes: (m,) boxes that each slice cost.
         folded: (m, hidden layers) bool: where linear units are folded into skips.
         pool: (p, inputs) relative positions that witnesses refer to.
@@ -68,8 +76,10 @@ class Content:
 
     network: Network
     slicing: Slicing
+    guarantee: Guarantee
     slices: np.ndarray
     status: np.ndarray
+    extra: ExtraEdits
     boxes: np.ndarray
     folded: np.ndarray
     pool: np.ndarray
@@ -88,13 +98,14 @@ def to_bytes(content: Content) -> bytes:
     """The file's bytes."""
     tensors = {
         "slices": content.slices.astype("<i8"),
-        "status": _pack_halves(content.status),
+        "status": pack_halves(content.status),
         "boxes": content.boxes.astype("<u4"),
         "folded": np.packbits(content.folded, axis=1),
         "pool": content.pool.astype("<f8"),
         "witness_count": content.witness_count.astype("<u2"),
         "witness_pool": content.witness_pool.astype("<u2"),
         "witness_found": content.witness_found.astype("<f4"),
+        **to_tensors(content.extra),
     }
     layers = []
     for k, layer in enumerate(content.network.layers, start=1):
@@ -107,6 +118,7 @@ def to_bytes(content: Content) -> bytes:
         "inputs": content.network.inputs,
         "layers": layers,
         "slicing": content.slicing.describe(),
+        "guarantee": content.guarantee.describe(),
         "neurons": len(content.network.neurons),
         "summary": content.summary,
     }
@@ -159,8 +171,10 @@ def _parse(tensors: dict[str, np.ndarray]) -> Content:
     content = Content(
         network=network,
         slicing=restore(description["slicing"]),
+        guarantee=Guarantee.restore(description["guarantee"]),
         slices=tensors["slices"],
-        status=_unpack_halves(tensors["status"], len(network.neurons)),
+        status=unpack_halves(tensors["status"], len(network.neurons)),
+        extra=from_tensors(tensors, network, len(tensors["slices"])),
         boxes=tensors["boxes"],
         folded=np.unpackbits(tensors["folded"], axis=1, count=network.depth).astype(bool),
         pool=tensors["pool"],
@@ -185,6 +199,8 @@ def _check(content: Content) -> None:
         and (content.slices >= 0).all()
         and (content.slices < content.slicing.slices).all()
         and (content.status < len(Status)).all()
+        and (content.extra.eps_proved <= content.guarantee.eps).all()
+        and _phases_proved(content)
         and content.pool.shape[1:] == content.witness_found.shape[1:] == (inputs,)
         and int(content.witness_count.sum()) == len(content.witness_pool)
         and int((content.witness_pool == _FROM_RUN).sum()) == len(content.witness_found)
@@ -193,20 +209,11 @@ def _check(content: Content) -> None:
         raise ValueError("its tables do not fit together")
 
 
-def _pack_halves(codes: np.ndarray) -> np.ndarray:
-    """(m, n) codes below 16 as (m, ceil(n / 2)) bytes."""
-    padded = np.pad(codes, ((0, 0), (0, codes.shape[1] % 2)))
-    return np.asarray(padded[:, 0::2] | padded[:, 1::2] << 4)
-
-
-def _unpack_halves(halves: np.ndarray, count: int) -> np.ndarray:
-    """The inverse of :func:`_pack_halves`: (m, count)."""
-    if halves.ndim != 2 or halves.shape[1] != (count + 1) // 2:
-        raise ValueError("its status table has another width than the network")
-    codes = np.empty((len(halves), 2 * halves.shape[1]), dtype=np.uint8)
-    codes[:, 0::2] = halves & 0x0F
-    codes[:, 1::2] = halves >> 4
-    return codes[:, :count]
+def _phases_proved(content: Content) -> bool:
+    """Whether every neuron removed for its phase has a status that says so."""
+    extra = content.extra
+    removed = extra.criteria == Criterion.PHASE
+    return bool((edits_of(content.status[extra.rows])[removed] != Edit.KEEP).all())
 
 
 def join_witnesses(pool: np.ndarray, found: int) -> np.ndarray:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from multiprocessing import resource_tracker
 from typing import Any
 
@@ -19,12 +19,15 @@ from joblib.externals.loky.backend import resource_tracker as loky_resource_trac
 from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import ThreadpoolController
 
+from redy.criteria import STAGES, Effort
 from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork
-from redy.pipeline import Effort, Pipeline, SliceResult
+from redy.guarantee import Guarantee
+from redy.pipeline import Pipeline, SliceResult
 from redy.run.progress import Progress
 from redy.run.store import Store
 from redy.slicing import Slicing
+from redy.solvers import versions
 from redy.version import __version__
 
 _TASK_SLICES = 16
@@ -43,11 +46,15 @@ class Job:
         loaded: the network.
         slicing: how its domain is cut.
         effort: how much work a slice may cost.
+        guarantee: what has to hold for the simplified network.
+        stages: the stages of the pipeline, in order.
     """
 
     loaded: LoadedNetwork
     slicing: Slicing
     effort: Effort
+    guarantee: Guarantee
+    stages: tuple[str, ...]
 
     def key(self) -> dict[str, Any]:
         """What the results depend on, as JSON."""
@@ -56,10 +63,20 @@ class Job:
             "network_sha256": self.loaded.network.sha256,
             "file_sha256": self.loaded.file_sha256,
             "slicing": self.slicing.describe(),
+            "guarantee": self.guarantee.describe(),
+            "stages": list(self.stages),
             "budget": self.effort.budget,
             "time_limit": self.effort.time_limit,
             "check_points": self.effort.check_points,
+            "solver": self._solver,
         }
+
+    @cached_property
+    def _solver(self) -> dict[str, Any] | None:
+        """What may be asked, its version too, as results depend on it; None if nothing is."""
+        if not any(STAGES[stage].asks_solver for stage in self.stages):
+            return None
+        return {"asked": self.effort.solver, "versions": versions(self.effort.solver)}
 
 
 def execute(job: Job, slices: np.ndarray, store: Store, jobs: int, progress: Progress) -> None:
@@ -175,7 +192,7 @@ def _work(job: Job, task: np.ndarray) -> list[SliceResult]:
     name = repr(job.key())
     if name not in _pipelines:
         _pipelines.clear()
-        _pipelines[name] = Pipeline(job.loaded, job.effort)
+        _pipelines[name] = Pipeline(job.loaded, job.effort, job.guarantee, job.stages)
     lower, upper = job.slicing.boxes(task)
     # Matrices are small: threads would spend more time waiting for each other than computing.
     with _libraries().limit(limits=1):

@@ -20,7 +20,6 @@ from rich.progress import (
 )
 from rich.progress import Progress as Bar
 
-from redy.edits import Edit, edits_of
 from redy.pipeline import SliceResult
 
 _LINE_EVERY = 10.0  # seconds between lines when stderr is not a terminal
@@ -48,12 +47,12 @@ class Progress:
 
 
 class _Counting(Progress):
-    """Counts slices and the neurons whose phase was proved."""
+    """Counts slices and the neurons removed."""
 
     total = 0
     done = 0
     _neurons = 0
-    _proved = 0
+    _removed = 0
 
     def start(self, total: int, done: int) -> None:
         """Count from ``done`` on."""
@@ -64,11 +63,11 @@ class _Counting(Progress):
         self.done += len(results)
         for result in results:
             self._neurons += result.status.size
-            self._proved += int((edits_of(result.status) != Edit.KEEP).sum())
+            self._removed += sum(entry.removed for entry in result.log)
 
-    def proved(self) -> str:
-        """How much was proved in this start of the run."""
-        return f"{self._proved / self._neurons:.1%} phase-redundant" if self._neurons else ""
+    def removed(self) -> str:
+        """How much was removed in this start of the run."""
+        return f"{self._removed / self._neurons:.1%} removed" if self._neurons else ""
 
 
 class LogLines(_Counting):
@@ -92,7 +91,7 @@ class LogLines(_Counting):
         pace = (now - self._began) / (self.done - self._before)
         left = timedelta(seconds=round(pace * (self.total - self.done)))
         print(
-            f"redy: {self.done} of {self.total} slices, {self.proved()}, {left} left",
+            f"redy: {self.done} of {self.total} slices, {self.removed()}, {left} left",
             file=sys.stderr,
             flush=True,
         )
@@ -106,7 +105,7 @@ class TerminalBar(_Counting):
             TextColumn("slices"),
             BarColumn(bar_width=None),
             MofNCompleteColumn(),
-            TextColumn("{task.fields[proved]}"),
+            TextColumn("{task.fields[removed]}"),
             TimeElapsedColumn(),
             TextColumn("left"),
             TimeRemainingColumn(),
@@ -127,13 +126,13 @@ class TerminalBar(_Counting):
         """Show the bar."""
         super().start(total, done)
         self._bar.start()
-        self._task = self._bar.add_task("slices", total=total, completed=done, proved="")
+        self._task = self._bar.add_task("slices", total=total, completed=done, removed="")
 
     def advance(self, results: Sequence[SliceResult]) -> None:
         """Move the bar."""
         super().advance(results)
         if self._task is not None:
-            self._bar.update(self._task, completed=self.done, proved=self.proved())
+            self._bar.update(self._task, completed=self.done, removed=self.removed())
 
 
 def for_stderr() -> Progress:

@@ -17,11 +17,15 @@ from typing import Any
 
 import numpy as np
 
+from redy.criteria import StageLog
 from redy.errors import StoreError
+from redy.formats.edit_tensors import edits_from_bytes, edits_to_bytes
+from redy.network.form import Network
 from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
+from redy.verdict import Proof
 
-SCHEMA = 2
+SCHEMA = 3
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72656479
 """SQLite's application_id of a store: the letters redy."""
@@ -33,9 +37,13 @@ CREATE TABLE IF NOT EXISTS slices (
     status BLOB NOT NULL,
     pool BLOB NOT NULL,
     found BLOB NOT NULL,
-    boxes INTEGER NOT NULL,
+    edits BLOB NOT NULL,
+    eps_proved BLOB NOT NULL,
+    proof TEXT NOT NULL,
+    log TEXT NOT NULL,
     cut_short INTEGER NOT NULL,
     deviation BLOB NOT NULL,
+    winners_changed INTEGER NOT NULL,
     checksum BLOB NOT NULL
 ) STRICT;
 """
@@ -47,16 +55,16 @@ class Store:
     Args:
         path: the SQLite file.
         run: what the results depend on, as JSON; a store of another run is refused.
-        inputs: number of inputs, the width of a witness.
+        network: the network that is simplified.
 
     Raises:
         StoreError: the file is no store, belongs to another run (the message says what differs),
             is in use by another process, or cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], inputs: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], network: Network) -> None:
         self.path = os.fspath(path)
-        self._inputs = inputs
+        self._network = network
         self._connection = self._open()
         try:
             with self._errors():
@@ -156,15 +164,19 @@ class Store:
                 result.status.tobytes(),
                 result.witnesses.pool.astype("<u2").tobytes(),
                 result.witnesses.found.astype("<f4").tobytes(),
-                result.boxes,
+                edits_to_bytes(result.edits, self._network),
+                np.float64(result.eps_proved).tobytes(),
+                result.proof.name,
+                json.dumps([list(vars(entry).values()) for entry in result.log]),
                 int(result.cut_short),
                 np.float64(result.deviation).tobytes(),
+                result.winners_changed,
             )
             for result in results
         ]
         with self._errors(), self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, _checksum(row)) for row in rows],
             )
             self._connection.execute(
@@ -178,18 +190,25 @@ class Store:
             for *row, checksum in rows:
                 if _checksum(row) != checksum:
                     raise StoreError(self._damaged(f"slice {row[0]}"))
-                index, status, pool, found, boxes, cut_short, deviation = row
-                yield SliceResult(
-                    slice=index,
-                    status=np.frombuffer(status, dtype=np.uint8),
-                    witnesses=Witnesses(
-                        np.frombuffer(pool, dtype="<u2"),
-                        np.frombuffer(found, dtype="<f4").reshape(-1, self._inputs),
-                    ),
-                    boxes=boxes,
-                    cut_short=bool(cut_short),
-                    deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
-                )
+                yield self._restored(row)
+
+    def _restored(self, row: Sequence[Any]) -> SliceResult:
+        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, changed = row
+        return SliceResult(
+            slice=index,
+            status=np.frombuffer(status, dtype=np.uint8),
+            witnesses=Witnesses(
+                np.frombuffer(pool, dtype="<u2"),
+                np.frombuffer(found, dtype="<f4").reshape(-1, self._network.inputs),
+            ),
+            edits=edits_from_bytes(edits, self._network),
+            eps_proved=float(np.frombuffer(eps, dtype=np.float64)[0]),
+            proof=Proof[proof],
+            log=tuple(StageLog(*entry) for entry in json.loads(log)),
+            cut_short=bool(cut_short),
+            deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
+            winners_changed=changed,
+        )
 
     def _damaged(self, what: str) -> str:
         return f"{self.path}: {what} is damaged; delete the file, and run again from the start"

@@ -168,14 +168,14 @@ def test_ctrl_c_on_a_terminal(out: Path) -> None:
     try:
         while chunk := read(terminal):
             shown += chunk
-            if b"^C" not in shown and has_progress(out) and b"phase-redundant" in shown:
+            if b"^C" not in shown and has_progress(out) and b"removed" in shown:
                 os.write(terminal, b"\x03")
     finally:
         os.close(terminal)
         process.kill()
     assert process.wait() == 130
     text = shown.decode()
-    assert re.search(r"slices .*\d+/64.* \d+\.\d% phase-redundant.*left.*\d:\d\d:\d\d", text)
+    assert re.search(r"slices .*\d+/64.* \d+\.\d% removed.*left.*\d:\d\d:\d\d", text)
     assert "the same command goes on from there" in text.replace("\r\n", " ")
     assert "Traceback" not in text
     assert "leaked" not in text
@@ -323,6 +323,11 @@ def test_the_store_of_this_run_is_taken_up(store: Path, tmp_path: Path) -> None:
         (("--slices", 4, "--budget", 20), "its slicing is "),
         ((*SMALL, "--time-limit", 9), "its time_limit is null, this one's is 9.0"),
         ((*SMALL, "--sample", 1), "its "),
+        ((*SMALL, "--guarantee", "eps=1"), "its guarantee is "),
+        (
+            (*SMALL, "--stages", "phase"),
+            'its stages is ["phase", "forward"], this one\'s is ["phase"]',
+        ),
     ],
 )
 def test_the_store_of_other_options(words: tuple, differs: str, store: Path) -> None:

@@ -53,8 +53,10 @@ def test_save_and_open(bundle: redy.Bundle, tmp_path: Path) -> None:
     opened = redy.open(tmp_path / "b.redy")
     np.testing.assert_array_equal(opened(points()), bundle(points()))
     np.testing.assert_array_equal(opened.status, bundle.status)
-    assert {**opened.summary, "seconds": None} == {**bundle.summary, "seconds": None}
+    untimed = {"seconds": None, "stage_seconds": None}
+    assert opened.summary == {**bundle.summary, **untimed}
     assert bundle.summary["seconds"] > 0
+    assert bundle.summary["stage_seconds"]["phase"] > 0
 
 
 def test_a_saved_bundle_does_not_depend_on_jobs(
@@ -145,7 +147,9 @@ def test_a_network_needs_a_domain_that_fits() -> None:
         ({"budget": 0}, "--budget 0"),
         ({"budget": 10**30}, "--budget 1000"),
         ({"time_limit": float("nan")}, "--time-limit nan"),
-        ({"guarantee": "decision"}, "'decision'"),
+        ({"guarantee": "about"}, "--guarantee about"),
+        ({"guarantee": "decision", "winner": "most"}, "--winner most"),
+        ({"stages": ["phase", "nothing"]}, "no stage 'nothing'"),
         ({"selection": redy.Selection(2)}, "--sample 2"),
         ({"selection": redy.Selection(1, -1)}, "--seed -1"),
     ],

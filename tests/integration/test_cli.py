@@ -6,7 +6,7 @@ import json
 import re
 import subprocess
 import sys
-from itertools import product
+from itertools import groupby, product
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +51,8 @@ COMMANDS = {
         "--json",
     ],
     "simplify": [
-        "--domain", "--slices", "--grid", "--slicing", "--guarantee", "--sample", "--seed",
-        "--jobs", "--budget", "--time-limit", "--store", "--out", "--json",
+        "--domain", "--slices", "--grid", "--slicing", "--guarantee", "--winner", "--stages",
+        "--sample", "--seed", "--jobs", "--budget", "--time-limit", "--store", "--out", "--json",
     ],
     "show": ["--slice", "--json"],
     "eval": ["--out"],
@@ -160,7 +160,11 @@ def test_show_has_every_key(demo_bundle: Path) -> None:
     assert decided == pytest.approx(1)
     assert (data["slices"], data["slices_done"], data["neurons"]) == (SLICES, SLICES, 300)
     assert data["version"] == __version__
-    assert data["guarantee"] == "exact"
+    assert (data["guarantee"], data["winner"], data["eps"]) == ("exact", None, 0)
+    assert [row["stage"] for row in data["stages"]] == ["phase", "forward"]
+    assert sum(row["boxes"] for row in data["stages"]) == data["boxes"]
+    assert set(data["stage_seconds"]) == {"phase", "forward"}
+    assert sum(data["proofs"].values()) == SLICES
     assert data["network"] == str(ONNX)
     assert data["network_sha256"] == package.load(ONNX).network.sha256
     assert data["macs_mean"] < data["macs_original"] == 13000
@@ -203,7 +207,7 @@ def test_progress_without_a_terminal(tmp_path: Path, monkeypatch: pytest.MonkeyP
     first, *others = redy("simplify", NNET, *words).err.splitlines()
     assert first == "redy: 32 slices"
     assert len(others) > 1
-    line = r"redy: \d+ of 32 slices, \d+\.\d% phase-redundant, 0:\d\d:\d\d left"
+    line = r"redy: \d+ of 32 slices, \d+\.\d% removed, 0:\d\d:\d\d left"
     assert all(re.fullmatch(line, other) for other in others), others
     assert others[-1].startswith("redy: 32 of 32 ")
     assert others[-1].endswith(" 0:00:00 left")
@@ -232,9 +236,11 @@ def test_reports_fit_the_terminal(
         title, *lines = text.splitlines()
         assert "…" not in text
         assert max(len(line) for line in lines) <= int(columns)
-        table = [line for line in lines if line.startswith("│")]
-        assert len({len(line) for line in table}) == 1
-        assert len(table) >= 7
+        rows = [
+            list(group) for start, group in groupby(lines, lambda line: line[:1]) if start == "│"
+        ]
+        assert all(len({len(line) for line in table}) == 1 for table in rows)
+        assert sum(map(len, rows)) >= 7
         assert title
     assert succeed("info", net).splitlines()[0] == str(net)
 
@@ -246,8 +252,10 @@ def test_show_one_slice(demo_bundle: Path) -> None:
     assert data["lower"] == part.box.lower.tolist()
     assert data["removed"] == int((part.edits != package.Edit.KEEP).sum())
     assert data["macs"] == part.macs <= min(data["macs_all_folded"], data["macs_all_kept"])
-    counts = [row["relu"] + row["zero"] + row["linear"] for row in data["layers"]]
-    assert counts == [50] * 6
+    kinds = ("relu", "zero", "linear", "affine", "constant")
+    assert [sum(row[kind] for kind in kinds) for row in data["layers"]] == [50] * 6
+    assert sum(data["removed_by"].values()) == data["removed"]
+    assert (data["lines"], data["correction"], data["eps_proved"]) == ([], None, 0)
     text = succeed("show", demo_bundle, "--slice", 17)
     assert text.startswith(f"slice 17: {data['removed']} of 300 neurons removed")
 
