@@ -20,17 +20,21 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parents[1]
 _COPIED = ("redy", "tests", "acasxu_nets", "pyproject.toml")
 
+_COMPARISON = [["tests/unit/test_difference.py"], ["tests/property/test_comparison_exact.py"]]
+
 _TESTS = {
     "branching": [
         ["tests/unit/test_branching.py", "-k", "not samples_of"],
         ["tests/property/test_phase_exact.py"],
     ],
+    "branching/difference.py": _COMPARISON,
+    "branching/compare.py": _COMPARISON,
     "bounds": [["tests/unit/test_bounds.py"], ["tests/property/test_bounds_exact.py"]],
 }
-"""Package -> arguments of pytest, the quick tests first."""
+"""Package, or file with tests of its own -> arguments of pytest, the quick tests first."""
 
-_PATIENCE = 120
-"""Seconds after which a test that loops for ever has noticed; each run takes less than a minute."""
+_PATIENCE = 300
+"""Seconds after which a test that loops for ever has noticed; each run takes less than half."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Mutation:
 
 _BOX, _LAYER, _POINT = "branching/box.py", "branching/layer.py", "branching/point.py"
 _PACKED = "branching/packed.py"
+_DIFFERENCE, _COMPARE = "branching/difference.py", "branching/compare.py"
 _AFFINE, _CROWN = "bounds/affine.py", "bounds/crown.py"
 _ZONOTOPE, _CHORD = "bounds/zonotope.py", "bounds/relaxation.py"
 
@@ -153,8 +158,8 @@ MUTATIONS = (
     Mutation(
         "slopes chosen on the wrong side",
         _BOX,
-        "if row[g] <= worthwhile:",
-        "if row[g] >= -worthwhile:",
+        "if row[g] <= worthwhile or",
+        "if row[g] >= -worthwhile or",
     ),
     Mutation(
         "s for 1 - s",
@@ -202,27 +207,25 @@ MUTATIONS = (
         "scale += 0.0 * moved",
         "a choice that pays moves no more than the form has, but for its rounding",
     ),
-    Mutation(
-        "pre-slack of the target dropped", _BOX, "slack = ws.pre_slack[unit]\n", "slack = 0.0\n"
-    ),
+    Mutation("pre-slack of the target dropped", _BOX, "ws.pre_slack[unit], 0.0)", "0.0, 0.0)"),
     Mutation(
         "slack not in the bound",
         _BOX,
-        "reach = (_radius(row, count) + slack) *",
-        "reach = _radius(row, count) *",
+        "reach = (radius_of(row, count) + apart + slack) *",
+        "reach = (radius_of(row, count) + apart) *",
     ),
     Mutation(
         "radius not in the bound",
         _BOX,
-        "reach = (_radius(row, count) + slack) *",
-        "reach = slack *",
+        "reach = (radius_of(row, count) + apart + slack) *",
+        "reach = (apart + slack) *",
     ),
     Mutation(
         "radius of the bound not rounded upward",
         _BOX,
-        "(1.0 + 16.0 * (count + 1) * UNIT_ROUNDOFF) + TINY",
-        "1.0",
-        "_radius rounds upward itself and the slack has a margin",
+        "        1.0 + 16.0 * (count + 1) * UNIT_ROUNDOFF\n",
+        "        1.0\n",
+        "radius_of rounds upward itself and the slack has a margin",
     ),
     Mutation(
         "bound not rounded downward",
@@ -269,13 +272,13 @@ MUTATIONS = (
     Mutation(
         "slack not in the plain bounds",
         _BOX,
-        "_radius(ws.pre_form[unit], count) + ws.pre_slack[unit]",
-        "_radius(ws.pre_form[unit], count)",
+        "(radius_of(ws.pre_form[unit], count) + ws.pre_slack[unit]",
+        "(radius_of(ws.pre_form[unit], count)",
     ),
     Mutation(
         "radius not in the plain bounds",
         _BOX,
-        "_radius(ws.pre_form[unit], count) + ws.pre_slack[unit]",
+        "(radius_of(ws.pre_form[unit], count) + ws.pre_slack[unit]",
         "ws.pre_slack[unit]",
     ),
     Mutation(
@@ -503,6 +506,621 @@ MUTATIONS = (
         "offset.append(position)",
         "offset.append(0)",
     ),
+    # The difference.
+    Mutation("any difference taken for none", _DIFFERENCE, "                same = False\n", ""),
+    Mutation(
+        "stale form of a difference",
+        _DIFFERENCE,
+        "                for e in range(count):\n                    target[e] = 0.0\n",
+        "",
+    ),
+    Mutation(
+        "noise of a difference dropped",
+        _DIFFERENCE,
+        "slack += abs(w) * ds.noise[p]",
+        "slack += 0.0",
+    ),
+    Mutation(
+        "noise of a difference signed",
+        _DIFFERENCE,
+        "slack += abs(w) * ds.noise[p]",
+        "slack += w * ds.noise[p]",
+    ),
+    Mutation(
+        "underflow of a difference dropped", _DIFFERENCE, "(slack + FLOOR * net.gamma) *", "slack *"
+    ),
+    Mutation(
+        "own generators forgotten by consumers",
+        _DIFFERENCE,
+        "for e in range(capacity, capacity + have_own):",
+        "for e in range(capacity, capacity):",
+    ),
+    Mutation(
+        "radius of a difference without its own",
+        _DIFFERENCE,
+        "return (shared + own + ds",
+        "return (shared + ds",
+    ),
+    Mutation(
+        "radius of a difference without its slack",
+        _DIFFERENCE,
+        "(shared + own + ds.pre_slack[unit]) * UPWARD",
+        "(shared + own) * UPWARD",
+    ),
+    Mutation(
+        "bounds of z' without own generators",
+        _DIFFERENCE,
+        "around = total + _own_radius(dz, ws.row.size, ds.own[layer - 1])",
+        "around = total",
+    ),
+    Mutation(
+        "bounds of z' without slack",
+        _DIFFERENCE,
+        "    around += ws.pre_slack[unit] + ds.pre_slack[unit]\n",
+        "",
+    ),
+    Mutation(
+        "bounds of z' without the slack of z",
+        _DIFFERENCE,
+        "around += ws.pre_slack[unit] + ds.pre_slack[unit]",
+        "around += ds.pre_slack[unit]",
+    ),
+    Mutation(
+        "rounding of the sum of both forms dropped",
+        _DIFFERENCE,
+        "    around += 4.0 * (count + 8) * UNIT_ROUNDOFF * size + TINY\n",
+        "",
+        _MARGIN,
+    ),
+    Mutation(
+        "rounding of the bounds of z' dropped",
+        _DIFFERENCE,
+        "margin = 8.0 * UNIT_ROUNDOFF * (size + abs(lower) + abs(upper)) + TINY",
+        "margin = 0.0",
+        _MARGIN,
+    ),
+    Mutation(
+        "forms of z and dz subtracted",
+        _DIFFERENCE,
+        "total += abs(z[e] + dz[e])",
+        "total += abs(z[e] - dz[e])",
+    ),
+    Mutation(
+        "range of z' from dz of the wrong side",
+        _DIFFERENCE,
+        "lower + (ds.pre_center[unit] - reach)",
+        "lower + (ds.pre_center[unit] + reach)",
+    ),
+    Mutation(
+        "upper range of z' from the lower end",
+        _DIFFERENCE,
+        "upper + (ds.pre_center[unit] + reach)",
+        "lower + (ds.pre_center[unit] + reach)",
+    ),
+    Mutation(
+        "bounds of z' that overflowed",
+        _DIFFERENCE,
+        "if isfinite(low) and isfinite(high) and isfinite(center):",
+        "if True:",
+    ),
+    Mutation(
+        "chord of one end only",
+        _DIFFERENCE,
+        "0.5 * max(-slope * lower, (1.0 - slope) * upper)",
+        "0.5 * (-slope * lower)",
+    ),
+    Mutation(
+        "chord of the other end only",
+        _DIFFERENCE,
+        "0.5 * max(-slope * lower, (1.0 - slope) * upper)",
+        "0.5 * ((1.0 - slope) * upper)",
+    ),
+    Mutation(
+        "chord not rounded upward",
+        _DIFFERENCE,
+        "(1.0 - slope) * upper) * UPWARD + TINY",
+        "(1.0 - slope) * upper)",
+    ),
+    Mutation(
+        "chord without ends", _DIFFERENCE, "        return 0.0, inf\n", "        return 0.0, 0.0\n"
+    ),
+    Mutation(
+        "removed: slope of the wrong sign", _DIFFERENCE, "terms[0] = a - p\n", "terms[0] = p - a\n"
+    ),
+    Mutation(
+        "removed: dz taken for none",
+        _DIFFERENCE,
+        "terms[1] = 0.0 if ds.same[unit] else a",
+        "terms[1] = 0.0",
+    ),
+    Mutation(
+        "removed: dz whole",
+        _DIFFERENCE,
+        "terms[1] = 0.0 if ds.same[unit] else a",
+        "terms[1] = 0.0 if ds.same[unit] else 1.0",
+    ),
+    Mutation(
+        "removed: intercept of the wrong sign",
+        _DIFFERENCE,
+        "terms[2] = b - q\n",
+        "terms[2] = b + q\n",
+    ),
+    Mutation(
+        "removed: generator forgotten",
+        _DIFFERENCE,
+        "terms[2] = b - q\n    terms[3] = q\n",
+        "terms[2] = b - q\n    terms[3] = 0.0\n",
+    ),
+    Mutation(
+        "removed: rounding of the intercept dropped",
+        _DIFFERENCE,
+        "terms[5] = abs(b) + q\n",
+        "terms[5] = 0.0\n",
+        "whatever has a chord has noise, and without one nothing is rounded",
+    ),
+    Mutation(
+        "removed: form of an inactive neuron not made",
+        _DIFFERENCE,
+        "    if terms[0] != 0.0:\n        _require_form(net, ws, layer, unit, upper)\n",
+        "",
+    ),
+    Mutation(
+        "removed: the same whatever the slope",
+        _DIFFERENCE,
+        "return terms[0] != 0.0 or terms[1] != 0.0 or b != 0.0 or q != 0.0",
+        "return terms[1] != 0.0 or b != 0.0 or q != 0.0",
+    ),
+    Mutation(
+        "removed: the same whatever is below",
+        _DIFFERENCE,
+        "return terms[0] != 0.0 or terms[1] != 0.0 or b != 0.0 or q != 0.0",
+        "return terms[0] != 0.0 or b != 0.0 or q != 0.0",
+    ),
+    Mutation(
+        "removed: the same whatever the intercept",
+        _DIFFERENCE,
+        "or b != 0.0 or q != 0.0",
+        "or q != 0.0",
+    ),
+    Mutation(
+        "kept: form of an inactive neuron not made",
+        _DIFFERENCE,
+        "    _require_form(net, ws, layer, unit, upper)\n    low, high",
+        "    low, high",
+    ),
+    Mutation(
+        "kept: inactive by its centre alone",
+        _DIFFERENCE,
+        "highest = center + reach + 4.0",
+        "highest = center + 4.0",
+    ),
+    Mutation(
+        "kept: inactive whatever the original is",
+        _DIFFERENCE,
+        "if upper <= 0.0 and upper + highest <= 0.0:",
+        "if upper <= 0.0 and highest <= 1.0:",
+    ),
+    Mutation(
+        "kept: half of half",
+        _DIFFERENCE,
+        "half = 0.5 * (abs(center) + reach)",
+        "half = 0.25 * (abs(center) + reach)",
+    ),
+    Mutation(
+        "kept: half without the centre",
+        _DIFFERENCE,
+        "half = 0.5 * (abs(center) + reach)",
+        "half = 0.5 * reach",
+    ),
+    Mutation(
+        "kept: half not rounded upward",
+        _DIFFERENCE,
+        "half = 0.5 * (abs(center) + reach) * UPWARD + TINY",
+        "half = 0.5 * (abs(center) + reach)",
+        _MARGIN,
+    ),
+    Mutation(
+        "kept: slopes swapped",
+        _DIFFERENCE,
+        "terms[0] = edited_p - p\n",
+        "terms[0] = p - edited_p\n",
+    ),
+    Mutation("kept: slope of the original", _DIFFERENCE, "terms[1] = edited_p\n", "terms[1] = p\n"),
+    Mutation(
+        "kept: intercepts swapped",
+        _DIFFERENCE,
+        "terms[2] = edited_q - q\n",
+        "terms[2] = q - edited_q\n",
+    ),
+    Mutation(
+        "kept: own generator forgotten", _DIFFERENCE, "terms[4] = edited_q\n", "terms[4] = 0.0\n"
+    ),
+    Mutation(
+        "kept: all of dz and half of its error", _DIFFERENCE, "terms[1] = 0.5\n", "terms[1] = 1.0\n"
+    ),
+    Mutation(
+        "kept: the same if the slopes are",
+        _DIFFERENCE,
+        "return terms[0] != 0.0 or terms[1] != 0.0 or q + edited_q != 0.0",
+        "return terms[0] != 0.0 or q + edited_q != 0.0",
+    ),
+    Mutation(
+        "dh: slack of z dropped",
+        _DIFFERENCE,
+        "        slack += abs(alpha) * ws.pre_slack[unit]\n",
+        "",
+    ),
+    Mutation(
+        "dh: slack of dz dropped",
+        _DIFFERENCE,
+        "        slack += abs(beta) * ds.pre_slack[unit]\n",
+        "",
+    ),
+    Mutation(
+        "dh: slack signed",
+        _DIFFERENCE,
+        "slack += abs(alpha) * ws.pre_slack[unit]",
+        "slack += alpha * ws.pre_slack[unit]",
+    ),
+    Mutation(
+        "dh: centre of z dropped",
+        _DIFFERENCE,
+        "        center += alpha * ws.pre_center[unit]\n",
+        "",
+    ),
+    Mutation(
+        "dh: own generators of dz dropped", _DIFFERENCE, "form[e] = beta * dz[e]", "form[e] = 0.0"
+    ),
+    Mutation(
+        "dh: generator of the wrong sign",
+        _DIFFERENCE,
+        "form[ds.generator[unit]] = -q",
+        "form[ds.generator[unit]] = q",
+    ),
+    Mutation(
+        "dh: new generator forgotten",
+        _DIFFERENCE,
+        "form[capacity + own] = nu",
+        "form[capacity + own] = 0.0",
+    ),
+    Mutation(
+        "dh: rounding dropped",
+        _DIFFERENCE,
+        "(slack + 8.0 * UNIT_ROUNDOFF * size) * UPWARD + TINY",
+        "slack * UPWARD + TINY",
+    ),
+    Mutation(
+        "dh: noise without slack",
+        _DIFFERENCE,
+        "(ds.slack[unit] + net.gamma * (",
+        "(0.0 + net.gamma * (",
+    ),
+    Mutation(
+        "dh: noise without gamma",
+        _DIFFERENCE,
+        "net.gamma * (magnitude + abs(center) + FLOOR)) * UPWARD",
+        "0.0 * magnitude) * UPWARD",
+    ),
+    Mutation(
+        "dh: noise without the centre",
+        _DIFFERENCE,
+        "(magnitude + abs(center) + FLOOR)",
+        "(magnitude + FLOOR)",
+    ),
+    Mutation(
+        "dh: noise without own generators",
+        _DIFFERENCE,
+        "magnitude = radius_of(form, after) + _own_radius(form, capacity, own_after)",
+        "magnitude = radius_of(form, after)",
+    ),
+    Mutation("own generators share a column", _DIFFERENCE, "            own += 1\n", "            own += 0\n"),
+    Mutation(
+        "linear units differ by nothing",
+        _DIFFERENCE,
+        "differs = not ds.same[unit]\n",
+        "differs = False\n",
+    ),
+    Mutation(
+        "generators of an earlier box",
+        _DIFFERENCE,
+        "        ds.generator[ws.crossing[g]] = g\n",
+        "        ds.generator[ws.crossing[g]] = ws.generators[0]\n",
+    ),
+    Mutation(
+        "correction of the centre dropped",
+        _DIFFERENCE,
+        "            center += c * ws.center[d]\n",
+        "",
+    ),
+    Mutation(
+        "correction of the form dropped",
+        _DIFFERENCE,
+        "            row[d] += c * ws.form[d, d]\n",
+        "",
+    ),
+    Mutation(
+        "shift dropped",
+        _DIFFERENCE,
+        "center = ds.pre_center[unit] + ed.shift[i]",
+        "center = ds.pre_center[unit]",
+    ),
+    Mutation(
+        "rounding of a correction dropped",
+        _DIFFERENCE,
+        "(ds.pre_slack[unit] + rounding) * UPWARD + TINY",
+        "ds.pre_slack[unit]",
+    ),
+    Mutation(
+        "a corrected output is the same", _DIFFERENCE, "            ds.same[unit] = False\n", ""
+    ),
+    Mutation(
+        "a correction of a stale form",
+        _DIFFERENCE,
+        "                row[e] = 0.0\n            for e in range(capacity, capacity + own):\n",
+        "                pass\n            for e in range(capacity, capacity + own):\n",
+    ),
+    Mutation(
+        "hidden layers corrected",
+        _DIFFERENCE,
+        "    if last == net.start.size - 2:\n        _correct",
+        "    if True:\n        _correct",
+    ),
+    Mutation(
+        "differences forgotten below a layer without any",
+        _DIFFERENCE,
+        "differs |= ds.alive_count[layer] > 0",
+        "differs = ds.alive_count[layer] > 0",
+    ),
+    Mutation(
+        "one output the same is all the same",
+        _DIFFERENCE,
+        "net.start[last + 1]].all()",
+        "net.start[last + 1]].any()",
+    ),
+    # Claims.
+    Mutation(
+        "a row without its own generators",
+        _COMPARE,
+        "return sign * ds.pre_center[unit], ds.pre_slack[unit], apart",
+        "return sign * ds.pre_center[unit], ds.pre_slack[unit], 0.0",
+    ),
+    Mutation(
+        "a row without slack",
+        _COMPARE,
+        "return sign * ds.pre_center[unit], ds.pre_slack[unit], apart",
+        "return sign * ds.pre_center[unit], 0.0, apart",
+    ),
+    Mutation(
+        "a row without its sign",
+        _COMPARE,
+        "ws.row[e] = sign * ds.pre_form[unit, e]",
+        "ws.row[e] = ds.pre_form[unit, e]",
+    ),
+    Mutation(
+        "a pair without the slack of both",
+        _COMPARE,
+        "slack += ws.pre_slack[c] + ws.pre_slack[j]",
+        "slack += ws.pre_slack[c]",
+    ),
+    Mutation(
+        "a pair without the slack of the differences",
+        _COMPARE,
+        "            slack += ds.pre_slack[unit]\n",
+        "",
+    ),
+    Mutation(
+        "a pair with both differences of one sign",
+        _COMPARE,
+        "toward = 1.0 if side == 0 else -1.0",
+        "toward = 1.0",
+    ),
+    Mutation(
+        "a pair with one difference",
+        _COMPARE,
+        "for side in range(2):\n            unit",
+        "for side in range(1):\n            unit",
+    ),
+    Mutation(
+        "a pair with own generators that cancel",
+        _COMPARE,
+        "apart += abs(first - second)",
+        "apart += first - second",
+    ),
+    Mutation(
+        "own generators of the first alone",
+        _COMPARE,
+        "apart += abs(first - second)",
+        "apart += abs(first)",
+    ),
+    Mutation(
+        "rounding of a pair dropped",
+        _COMPARE,
+        "slack += (8.0 + 2.0 * (count + own)) * UNIT_ROUNDOFF * size",
+        "slack += 0.0 * size",
+        _MARGIN,
+    ),
+    Mutation(
+        "a pair without its sign",
+        _COMPARE,
+        "        ws.row[e] *= sign\n",
+        "        ws.row[e] *= 1.0\n",
+    ),
+    Mutation(
+        "not a number is a bound",
+        _COMPARE,
+        "return -inf if isnan(bound) else bound",
+        "return bound",
+        "no comparison with not-a-number closes anything",
+    ),
+    Mutation(
+        "plain row without own generators",
+        _COMPARE,
+        "+ slack + apart) * UPWARD",
+        "+ slack) * UPWARD",
+    ),
+    Mutation("plain row without slack", _COMPARE, "+ slack + apart) * UPWARD", "+ apart) * UPWARD"),
+    Mutation(
+        "plain row not rounded downward",
+        _COMPARE,
+        "    bound -= 2.0 * UNIT_ROUNDOFF * abs(bound) + TINY\n",
+        "",
+        _MARGIN,
+    ),
+    Mutation(
+        "plain row that overflowed",
+        _COMPARE,
+        "return bound if isfinite(bound) else -inf",
+        "return bound",
+        _INFINITE,
+    ),
+    Mutation(
+        "one side of an error not looked at",
+        _COMPARE,
+        "        for side in range(2):\n            sign",
+        "        for side in range(1, 2):\n            sign",
+    ),
+    Mutation(
+        "within: sides swapped",
+        _COMPARE,
+        "sign = -1.0 if side == 0 else 1.0",
+        "sign = 1.0 if side == 0 else -1.0",
+    ),
+    Mutation(
+        "within: closed from above",
+        _COMPARE,
+        "            if bound >= -eps:\n                closed[2",
+        "            if bound <= eps:\n                closed[2",
+    ),
+    Mutation(
+        "within: the largest error forgotten",
+        _COMPARE,
+        "worst = max(worst, -bound)",
+        "worst = min(worst, -bound)",
+    ),
+    Mutation(
+        "within: the error of the last box", _COMPARE, "worst = max(worst, bound)", "worst = bound"
+    ),
+    Mutation(
+        "within: what is open is done",
+        _COMPARE,
+        "            else:\n                done = False\n",
+        "            else:\n",
+    ),
+    Mutation(
+        "same: the first unit alone",
+        _COMPARE,
+        "if closed[i] or ds.same[unit]:",
+        "if closed[i] or ds.same[unit] or i > 0:",
+    ),
+    Mutation(
+        "winner: margin of an excluded winner of the wrong sign",
+        _COMPARE,
+        "            if bound >= -eps:\n                row[:] = True",
+        "            if bound >= -eps - 1e-3:\n                row[:] = True",
+    ),
+    Mutation(
+        "winner: the likely one excluded",
+        _COMPARE,
+        "        if c != best:\n            pair",
+        "        if True:\n            pair",
+    ),
+    Mutation(
+        "winner: likely of the other sign",
+        _COMPARE,
+        "if sign * ws.pre_center[unit] < sign * ws.pre_center[best]:",
+        "if sign * ws.pre_center[unit] > sign * ws.pre_center[best]:",
+        "any unit serves to exclude others",
+    ),
+    Mutation(
+        "winner: a tie beats",
+        _COMPARE,
+        "_plain_row(ws, layer, _pair_row(ws, ds, layer, backward, sign, 3)) > 0.0",
+        "_plain_row(ws, layer, _pair_row(ws, ds, layer, backward, sign, 3)) > -1e-300",
+    ),
+    Mutation(
+        "winner: a near tie beats, with slopes",
+        _COMPARE,
+        "_bound_row(net, ws, layer, _pair_row(ws, ds, layer, backward, sign, 3)) > 0.0",
+        "_bound_row(net, ws, layer, _pair_row(ws, ds, layer, backward, sign, 3)) > -1e-6",
+    ),
+    Mutation(
+        "winner: beaten instead of beating", _COMPARE, "backward = (j, c)", "backward = (c, j)"
+    ),
+    Mutation(
+        "winner: gains of the other sign",
+        _COMPARE,
+        "_plain_row(ws, layer, _pair_row(ws, ds, layer, backward, sign, 2)) >= -eps",
+        "_plain_row(ws, layer, _pair_row(ws, ds, layer, pair, sign, 2)) >= -eps",
+    ),
+    Mutation(
+        "winner: any gain is allowed",
+        _COMPARE,
+        "if _bound_row(net, ws, layer, _pair_row(ws, ds, layer, backward, sign, 2)) >= -eps:",
+        "if True:",
+    ),
+    Mutation(
+        "winner: one that is the same is enough",
+        _COMPARE,
+        "(ds.same[c] and ds.same[j] and eps >= 0.0)",
+        "((ds.same[c] or ds.same[j]) and eps >= 0.0)",
+    ),
+    Mutation(
+        "winner: original in the place of the edited",
+        _COMPARE,
+        "if _plain_row(ws, layer, _pair_row(ws, ds, layer, backward, sign, 3)) > 0.0:",
+        "if _plain_row(ws, layer, _pair_row(ws, ds, layer, backward, sign, 1)) > 0.0:",
+    ),
+    Mutation(
+        "winner: what is open is done",
+        _COMPARE,
+        "            done = False\n            if c != best:",
+        "            if c != best:",
+    ),
+    Mutation("parts asked for closed", _COMPARE, "closed[0] = ~claim[3]", "closed[0] = claim[3]"),
+    Mutation(
+        "closed parts not reset",
+        _COMPARE,
+        "        closed[top] = closed[here]\n",
+        "        closed[top] |= closed[here]\n",
+    ),
+    Mutation("passed boxes proved", _COMPARE, "            passed += 1\n", ""),
+    Mutation(
+        "budget spent is proved",
+        _COMPARE,
+        "return GIVEN_UP, examined, passed + top, worst",
+        "return PROVED, examined, passed + top, worst",
+    ),
+    Mutation(
+        "half of a box lost",
+        _COMPARE,
+        "        lower[top, cut] = middle\n",
+        "        lower[top, cut] = upper[top, cut]\n",
+    ),
+    Mutation("half of a box forgotten", _COMPARE, "        top += 1\n", ""),
+    Mutation(
+        "bounds of a child kept for its sibling",
+        _COMPARE,
+        "for array in (lower, upper, known_lower, known_upper):",
+        "for array in (lower, upper):",
+    ),
+    Mutation(
+        "a negative error is allowed where nothing differs",
+        _COMPARE,
+        " and eps >= 0.0:\n        return True, 0.0",
+        ":\n        return True, 0.0",
+    ),
+    Mutation(
+        "refuted by a rounding error",
+        _COMPARE,
+        "allowed = eps + DIFFERENT * (abs(value[unit]) + abs(edited[unit]))",
+        "allowed = eps - 1e-9",
+    ),
+    Mutation(
+        "refuted outside of the slice",
+        _COMPARE,
+        "point[d] = min(max(middle, inner[0][d]), inner[1][d])",
+        "point[d] = middle + 1.0",
+    ),
     # The batched bounds.
     Mutation(
         "affine: rounding dropped",
@@ -674,9 +1292,9 @@ def main(wanted: list[str]) -> int:
                 shutil.copytree(source, root / name, ignore=shutil.ignore_patterns("__pycache__"))
             else:
                 shutil.copy(source, root / name)
-        for package in sorted({m.file.split("/")[0] for m in chosen}):
-            if _notices(root, package):
-                print(f"error: the tests of {package} fail without any mutation")
+        for tested in sorted({_tested(m.file) for m in chosen}):
+            if _notices(root, tested):
+                print(f"error: the tests of {tested} fail without any mutation")
                 return 1
         outcomes = [(m, _try(root, m)) for m in chosen]
     surprises = [m.name for m, caught in outcomes if not caught and not m.equivalent]
@@ -696,7 +1314,7 @@ def _try(root: Path, mutation: Mutation) -> bool:
         )
     path.write_text(text.replace(mutation.old, mutation.new))
     try:
-        caught = _notices(root, mutation.file.split("/")[0])
+        caught = _notices(root, _tested(mutation.file))
     finally:
         path.write_text(text)
     reason = f" ({mutation.equivalent})" if mutation.equivalent else ""
@@ -705,10 +1323,15 @@ def _try(root: Path, mutation: Mutation) -> bool:
     return caught
 
 
-def _notices(root: Path, package: str) -> bool:
-    """Whether a test of ``package`` fails; those that need published networks are skipped."""
+def _tested(file: str) -> str:
+    """The entry of _TESTS for ``file``."""
+    return file if file in _TESTS else file.split("/", maxsplit=1)[0]
+
+
+def _notices(root: Path, tested: str) -> bool:
+    """Whether a test of ``tested`` fails; those that need published networks are skipped."""
     environment = {**os.environ, "NUMBA_DISABLE_JIT": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-    for arguments in _TESTS[package]:
+    for arguments in _TESTS[tested]:
         # Interpreted kernels warn of overflow where compiled ones do not.
         command = [sys.executable, "-m", "pytest", "-x", "-q", "-W", "ignore", *arguments]
         try:

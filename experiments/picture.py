@@ -13,7 +13,6 @@ import matplotlib as mpl
 import numpy as np
 
 import redy
-from redy.criteria.forward import with_unread
 from redy.edits import Edit, Status, edits_of
 from redy.slicing.grid import Grid
 
@@ -29,9 +28,8 @@ def left_map(axes: Axes, bundle: redy.Bundle, inputs: tuple[int, int]) -> None:
     grid = bundle.slicing
     if not isinstance(grid, Grid):
         raise SystemExit("the map needs a grid")
-    edits = with_unread(bundle.network, edits_of(bundle.status))
     left = np.full(grid.slices, np.nan)
-    left[bundle.done] = 100 * (edits == Edit.KEEP).mean(axis=1)
+    left[bundle.done] = 100 * (bundle.edits == Edit.KEEP).mean(axis=1)
     others = tuple(d for d in range(len(grid.counts)) if d not in inputs)
     table = np.nanmean(left.reshape(grid.counts), axis=others)
     if inputs[0] < inputs[1]:
