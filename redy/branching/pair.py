@@ -62,7 +62,7 @@ class Sides(NamedTuple):
 
 @kernel(inline=False)
 def _apart(ws, sides, unit):
-    """Load dz = z - z_partner into ws.row; returns centre, slack and the most that |dz| can be."""
+    """Load dz = z - z_partner into ws.row; returns centre, slack and how far dz is from it."""
     other = sides.partner[unit]
     count = ws.generators[sides.layer[unit] - 1]
     common = ws.generators[sides.layer[other] - 1]

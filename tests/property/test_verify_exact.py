@@ -243,7 +243,7 @@ def test_the_form_of_a_difference_holds_over_the_reals(data) -> None:
             middle, radius = Fraction(work.center[d]), Fraction(work.form[d, d])
             at_corner += Fraction(work.row[d]) * (Fraction(x) - middle) / radius
         assert abs(exact[1] - exact[0] - at_corner) <= Fraction(slack)
-        assert abs(exact[1] - exact[0]) <= Fraction(reach)
+        assert abs(exact[1] - exact[0] - Fraction(center)) <= Fraction(reach)
 
 
 @settings(max_examples=120)

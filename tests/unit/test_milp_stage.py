@@ -202,6 +202,30 @@ def test_a_time_limit_leaves_neurons_in() -> None:
     assert state.log[0].queries == 0
 
 
+@pytest.mark.parametrize("constant", [1.25, 0.75, 0.25])
+def test_a_constant_winner_ends_the_pipeline(constant: float) -> None:
+    """What is left is constant: the stages behind it have nothing to do."""
+    stages = ["phase", "milp", "forward", "decision"]
+    bundle = redy.simplify(
+        twins(constant), LINE, guarantee="decision", stages=stages, solver="highs", budget=60
+    )
+    assert bundle.summary["removed_by"]["decision"] == 1.0
+    queries = {entry["stage"]: entry["queries"] for entry in bundle.summary["stages"]}
+    assert queries["forward"] == queries["decision"] == 0
+
+
+def test_nodes_are_the_budget() -> None:
+    """Each question costs a node or more; what they do not reach stays open, for that reason."""
+    states = {n: run(deep(0, 6), WIDE, effort=replace(EFFORT, budget=n)) for n in (1, 2, 5)}
+    for nodes, state in states.items():
+        assert state.log[0].boxes <= nodes
+        assert not state.cut_short
+        assert set(state.status[state.status < Status.REFUTED]) <= {Status.UNKNOWN_BUDGET}
+    unknown = [state.log[0].unknown for state in states.values()]
+    assert unknown == sorted(unknown, reverse=True)
+    assert unknown[0] > 0
+
+
 def test_edits_proved_for_other_phases_stay() -> None:
     network = deep(3)
     loaded, exact = in_memory(network), Guarantee.parse("eps=1")
