@@ -813,7 +813,12 @@ MUTATIONS = (
         "magnitude = radius_of(form, after) + _own_radius(form, capacity, own_after)",
         "magnitude = radius_of(form, after)",
     ),
-    Mutation("own generators share a column", _DIFFERENCE, "            own += 1\n", "            own += 0\n"),
+    Mutation(
+        "own generators share a column",
+        _DIFFERENCE,
+        "            own += 1\n",
+        "            own += 0\n",
+    ),
     Mutation(
         "linear units differ by nothing",
         _DIFFERENCE,
