@@ -17,6 +17,7 @@ from redy.bounds.attained import attained
 from redy.bounds.refined import Claim, Refined
 from redy.bounds.registry import Effort, refinement
 from redy.branching.box import workspace
+from redy.branching.compiled import call
 from redy.branching.hull import bound_parts
 from redy.branching.packed import pack
 from redy.domain import Box
@@ -106,14 +107,14 @@ class Search:
         net = pack(self.network)
         work = workspace(net)
         parts, values = self._begin()
-        bound_parts(net, work, self.k, parts[:2], parts[2:4], values, parts.cut)
+        call(bound_parts, net, work, self.k, parts[:2], parts[2:4], values, parts.cut)
         left = self.budget - 1
         while left >= 2:
             chosen = _loosest(parts, values)[: left // 2]
             if not chosen.size:
                 break
             halves = parts.halved(chosen)
-            bound_parts(net, work, self.k, halves[:2], halves[2:4], values, halves.cut)
+            call(bound_parts, net, work, self.k, halves[:2], halves[2:4], values, halves.cut)
             parts = parts.replaced(chosen, halves)
             left -= halves.cut.size
         start = net.start

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import signal
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -62,3 +64,32 @@ def kernel(
         return numba.njit(fastmath=fastmath, cache=True, forceinline=inline, _nrt=False)(function)
     finally:
         config.CACHE_DIR = before
+
+
+def call(function: Any, *arguments: object) -> Any:
+    """``function(*arguments)``, a kernel called from Python: Ctrl-C waits until it is done.
+
+    numba reads the arguments with code of its own, which an exception from elsewhere can crash.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, once the kernel is done.
+    """
+    if not _raises_on_interrupt():
+        return function(*arguments)
+    if not function.signatures:
+        function.compile(tuple(numba.typeof(argument) for argument in arguments))
+    stopped: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
+    try:
+        result = function(*arguments)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if stopped:
+        raise KeyboardInterrupt
+    return result
+
+
+def _raises_on_interrupt() -> bool:
+    """Whether Ctrl-C would raise KeyboardInterrupt in this thread."""
+    here = threading.current_thread() is threading.main_thread()
+    return here and signal.getsignal(signal.SIGINT) is signal.default_int_handler

@@ -9,6 +9,7 @@ import torch
 
 from redy.bounds import crown
 from redy.branching.box import workspace
+from redy.branching.compiled import call
 from redy.branching.layer import PROVED, REFUTED, decide_layer
 from redy.branching.packed import pack
 from redy.criteria import comparison
@@ -130,8 +131,18 @@ class Answerer:
         found = np.zeros((_FOUND, self.network.inputs))
         known = (region.known_lower.copy(), region.known_upper.copy())
         inner = inner_ends(lower, upper)
-        state, _, _, points = decide_layer(
-            self._net, self._ws, query.layer, lower, upper, inner, *known, sign, budget, found
+        state, _, _, points = call(
+            decide_layer,
+            self._net,
+            self._ws,
+            query.layer,
+            lower,
+            upper,
+            inner,
+            *known,
+            sign,
+            budget,
+            found,
         )
         if state[query.unit] == PROVED:
             return Proved(Proof.BRANCH_AND_BOUND)

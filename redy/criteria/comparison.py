@@ -24,6 +24,7 @@ from redy.branching.compare import (
     compare,
     survey,
 )
+from redy.branching.compiled import call
 from redy.branching.difference import Edited, difference_workspace
 from redy.branching.packed import pack
 from redy.criteria.base import SliceState
@@ -163,8 +164,8 @@ class Comparer:
         blame says which edits are at fault.
         """
         point, blame = self._scratch()
-        state, boxes, _, worst = compare(
-            *self._query(edits, claim, region), budget, min(depth, DEEPEST), point, blame
+        state, boxes, _, worst = call(
+            compare, *self._query(edits, claim, region), budget, min(depth, DEEPEST), point, blame
         )
         outcome = {PROVED: Outcome.PROVED, REFUTED: Outcome.REFUTED}.get(state, Outcome.UNKNOWN)
         return Comparison(outcome, boxes, worst, point, blame[self._units])
@@ -173,7 +174,9 @@ class Comparer:
         """How many boxes :meth:`decide` would take, estimated by ``dives`` random dives."""
         point, blame = self._scratch()
         choices = np.random.default_rng(_SEED).random((dives, DEEPEST)) < 0.5
-        state, boxes, estimate = survey(*self._query(edits, claim, region), choices, point, blame)
+        state, boxes, estimate = call(
+            survey, *self._query(edits, claim, region), choices, point, blame
+        )
         witness = point if state == REFUTED else None
         return Survey(boxes, estimate, witness, blame[self._units])
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from redy.branching.box import Workspace, workspace
+from redy.branching.compiled import call
 from redy.branching.layer import GIVEN_UP, PROVED, REFUTED, decide_layer
 from redy.branching.packed import pack
 from redy.criteria.base import Effort, SliceState, StageLog, stage
@@ -91,8 +92,18 @@ class PhaseDecider:
                 continue
             sign = np.zeros(relu.size, dtype=np.int8)
             sign[relu] = _claims(signs[:, here])
-            state, at_root, examined, added = decide_layer(
-                self._net, self._ws, k, lower, upper, inner, *known, sign, allowed, found[points:]
+            state, at_root, examined, added = call(
+                decide_layer,
+                self._net,
+                self._ws,
+                k,
+                lower,
+                upper,
+                inner,
+                *known,
+                sign,
+                allowed,
+                found[points:],
             )
             boxes += examined
             points += added

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from redy.branching.box import Workspace, propagate
+from redy.branching.compiled import call
 from redy.branching.difference import Difference, Edited, propagate_difference
 from redy.branching.packed import Packed
 from redy.tolerances import FLOOR, gamma
@@ -68,8 +69,8 @@ def ranges(kernels: Kernels, edits: Edited, layer: int, box: tuple[np.ndarray, .
     """Ranges up to ``layer`` on ``box``: ends of the inputs and bounds (total,) known there."""
     net, ws, ds = kernels
     lower, upper, known_lower, known_upper = (np.array(part, dtype=np.float64) for part in box)
-    propagate(net, ws, lower, upper, known_lower, known_upper, layer)
-    propagate_difference(net, ws, ds, edits, layer, known_lower, known_upper)
+    call(propagate, net, ws, lower, upper, known_lower, known_upper, layer)
+    call(propagate_difference, net, ws, ds, edits, layer, known_lower, known_upper)
     original = np.stack([known_lower, known_upper], axis=1)
     difference, edited = np.zeros_like(original), original.copy()
     same = np.ones(len(original), dtype=bool)

@@ -117,7 +117,7 @@ def _results(
 ) -> Generator[list[SliceResult], None, None]:
     if jobs == 1 or len(tasks) <= 1:
         for task in tasks:
-            yield _work_here(job, task)
+            yield _work(job, task)
         return
     parallel = Parallel(
         n_jobs=jobs,
@@ -169,20 +169,6 @@ def _end_with(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(_ORPHAN_CHECK)
     os._exit(1)
-
-
-def _work_here(job: Job, task: np.ndarray) -> list[SliceResult]:
-    """A task in this process."""
-    try:
-        return _work(job, task)
-    except SystemError as error:
-        # So numba hands on a Ctrl-C that comes while it passes arguments or results.
-        cause: BaseException | None = error
-        while cause is not None:
-            if isinstance(cause, KeyboardInterrupt):
-                raise KeyboardInterrupt from error
-            cause = cause.__cause__ or cause.__context__
-        raise
 
 
 _pipelines: dict[str, Pipeline] = {}

@@ -47,19 +47,7 @@ def _here(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator
     for task in tasks:
         # Gurobi, having looked for its licence, leaves a handler that resumes what Ctrl-C cuts.
         signal.siginterrupt(signal.SIGINT, True)
-        try:
-            yield _limited(function, task)
-        except SystemError as error:
-            if _interrupted(error):
-                raise KeyboardInterrupt from error
-            raise
-
-
-def _interrupted(error: BaseException | None) -> bool:
-    """Whether Ctrl-C is behind ``error``: numba hands it on so when it comes between two calls."""
-    while error is not None and not isinstance(error, KeyboardInterrupt):
-        error = error.__cause__ or error.__context__
-    return error is not None
+        yield _limited(function, task)
 
 
 def _spread(

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from redy.branching.box import workspace
+from redy.branching.compiled import call
 from redy.branching.packed import pack
 from redy.branching.pair import CLOSED, REFUTED, WINNER, WITHIN, Sides, explore
 from redy.criteria.phase import PhaseDecider
@@ -147,7 +148,8 @@ class PairProver(_Sides):
         decision = self.promise.decision
         eps = 0.0 if decision else self.promise.eps
         claim = (WINNER if decision else WITHIN, float(eps), float(self.promise.sign))
-        state, boxes, proved, stuck, worst, left = explore(
+        state, boxes, proved, stuck, worst, left = call(
+            explore,
             *self._packed,
             claim,
             (np.array(box.lower), np.array(box.upper)),

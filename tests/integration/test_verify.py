@@ -354,7 +354,7 @@ def stopped(*words: object) -> Outcome:
     return finish(process)
 
 
-@pytest.mark.parametrize("jobs", [2])
+@pytest.mark.parametrize("jobs", [1, 2])
 def test_ctrl_c(jobs: int, changed: Path) -> None:
     words = ("--domain", "acasxu", "--guarantee", "eps=1e-3", "--budget", 10**8, "--jobs", jobs)
     outcome = stopped(ONNX, changed, *words)
