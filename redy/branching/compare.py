@@ -402,9 +402,27 @@ def _blame(net, ed, layer, known_lower, known_upper, blame):
             blame[unit] += 1.0 / count
 
 
+@kernel
+def _give_back(net, ed, layer, known_lower, known_upper, blame, quota):
+    """Keep a unit again whose edit does not agree on the box and has more blame than ``quota``."""
+    worst = -1
+    for unit in range(net.start[layer]):
+        if not ed.removed[unit] or _agrees(ed, unit, known_lower[unit], known_upper[unit]):
+            continue
+        if blame[unit] > quota and (worst < 0 or blame[unit] > blame[worst]):
+            worst = unit
+    if worst >= 0:
+        ed.removed[worst] = False
+    return worst >= 0
+
+
 @kernel(allocates=True)
-def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, point, blame):
+def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, quota, point, blame):
     """Decide a claim on the slice.
+
+    With a finite ``quota`` it is a search for edits that can be proved: an edit that gets more
+    blame than that is given back, in ``ed`` itself, and the rest of the slice is examined without
+    it. Nothing is proved then, unless no edit was given back.
 
     Args:
         net, ws, ds, ed: the packed network, both workspaces and the edits.
@@ -417,6 +435,7 @@ def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, point, bla
         budget: boxes to examine at most.
         depth: cuts one inside the other at most, up to DEEPEST; below that, boxes that stay open
             are passed over, and the claim is given up in the end.
+        quota: the blame that an edit may get; infinite to decide the claim for the edits as given.
         point: (inputs,) filled with the point that refutes.
         blame: (total,) float64, per removed unit the boxes cut late on which its edit does not
             agree with the original, shared among all such edits of a box.
@@ -433,7 +452,7 @@ def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, point, bla
     level = np.zeros(room, dtype=np.int64)
     scratch = (np.zeros(total), np.zeros(total), np.zeros(total), np.zeros(total))
     lower[0], upper[0], known_lower[0], known_upper[0] = box
-    top, examined, passed, worst = 1, 0, 0, 0.0
+    top, examined, passed, worst, given_back = 1, 0, 0, 0.0, 0
     while top > 0:
         if examined >= budget:
             return GIVEN_UP, examined, passed + top, worst
@@ -451,6 +470,9 @@ def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, point, bla
         cut = _widest_use(ws, lower[here], upper[here])
         if level[here] >= BLAME_FROM:
             _blame(net, ed, layer, known_lower[here], known_upper[here], blame)
+            if _give_back(net, ed, layer, known_lower[here], known_upper[here], blame, quota):
+                given_back += 1
+                continue
         if cut < 0 or level[here] >= depth:
             passed += 1
             top -= 1
@@ -464,7 +486,8 @@ def compare(net, ws, ds, ed, claim, layer, box, inner, budget, depth, point, bla
         upper[here, cut] = middle
         lower[top, cut] = middle
         top += 1
-    return (PROVED if passed == 0 else GIVEN_UP), examined, passed, worst
+    state = PROVED if passed == 0 and given_back == 0 else GIVEN_UP
+    return state, examined, passed, worst
 
 
 @kernel(allocates=True)

@@ -118,6 +118,12 @@ class SliceState:
             ),
         )
 
+    def with_exact_edits(self, network: Network) -> SliceState:
+        """With all edits that follow from the phases, unless there are others, proved already."""
+        if self.proof is not None:
+            return self
+        return replace(self, edits=Edits.exact(network, self.status))
+
     def logged(self, entry: StageLog) -> SliceState:
         """With one more entry in the log."""
         return replace(self, log=(*self.log, entry))
@@ -155,8 +161,8 @@ STAGES: dict[str, Registered] = {}
 
 DEFAULT_STAGES: dict[Kind, tuple[str, ...]] = {
     "exact": ("phase", "forward"),
-    "eps": ("phase", "forward", "relaxed"),
-    "decision": ("phase", "forward", "decision"),
+    "eps": ("phase", "relaxed"),
+    "decision": ("phase", "decision"),
 }
 """In the order in which they run; those that are registered do."""
 

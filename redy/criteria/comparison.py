@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 from typing import Any
 
 import numpy as np
@@ -98,6 +99,7 @@ class Comparison:
         error: under PROVED, a bound of all differences asked for; infinite for a winner.
         witness: (inputs,) under REFUTED, a point where the claim fails in floating point.
         blame: (neurons,) how much each edit kept boxes open.
+        removed: (neurons,) bool, the edits that were not given back on the way.
     """
 
     outcome: Outcome
@@ -105,6 +107,7 @@ class Comparison:
     error: float
     witness: np.ndarray
     blame: np.ndarray
+    removed: np.ndarray
 
 
 @dataclass(frozen=True, eq=False)
@@ -156,19 +159,28 @@ class Comparer:
         """The unit of every neuron, in the order of all flat neuron arrays."""
 
     def decide(
-        self, edits: Edits, claim: Claim, region: Region, budget: int, depth: int = DEEPEST
+        self,
+        edits: Edits,
+        claim: Claim,
+        region: Region,
+        budget: int,
+        depth: int = DEEPEST,
+        quota: float = inf,
     ) -> Comparison:
         """Whether ``edits`` keep ``claim`` on ``region``, examining at most ``budget`` boxes.
 
         With a ``depth``, boxes cut more often are passed over: the claim is unknown then, and the
-        blame says which edits are at fault.
+        blame says which edits are at fault. With a ``quota``, edits with more blame than that are
+        given back on the way; the claim is unknown if there are any.
         """
         point, blame = self._scratch()
+        query = self._query(edits, claim, region)
         state, boxes, _, worst = call(
-            compare, *self._query(edits, claim, region), budget, min(depth, DEEPEST), point, blame
+            compare, *query, budget, min(depth, DEEPEST), float(quota), point, blame
         )
         outcome = {PROVED: Outcome.PROVED, REFUTED: Outcome.REFUTED}.get(state, Outcome.UNKNOWN)
-        return Comparison(outcome, boxes, worst, point, blame[self._units])
+        removed = query[3].removed[self._units]
+        return Comparison(outcome, boxes, worst, point, blame[self._units], removed)
 
     def survey(self, edits: Edits, claim: Claim, region: Region, dives: int) -> Survey:
         """How many boxes :meth:`decide` would take, estimated by ``dives`` random dives."""

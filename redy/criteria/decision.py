@@ -16,8 +16,9 @@ from math import inf
 import numpy as np
 
 from redy.criteria.base import Effort, SliceState, stage
-from redy.criteria.comparison import Claim, Comparer, Comparison, Outcome, Region
+from redy.criteria.comparison import Claim, Comparer, Outcome, Region
 from redy.criteria.sampling import logged, slice_points
+from redy.criteria.shrinking import Prover
 from redy.edits import Criterion, Edit, Edits, without_unread
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
@@ -27,14 +28,11 @@ from redy.search.reduced import Reduced
 from redy.search.work import Work
 from redy.verdict import Proof
 
-_DIVES = 200
 _POINTS = 8192
 _LADDER_FROM = 10_000
 """Work below which only a constant winner is tried."""
 _SHARE = 3
 """One part in so many of the work left may go into one proof."""
-_BLAMED = 0.5
-"""Edits with this share of the largest blame are given back together."""
 _CLEAR = 2.0**-10
 """Margin of a constant winner, relative to the size of the outputs; single precision keeps it."""
 
@@ -78,12 +76,19 @@ class _Search:
         points: np.ndarray,
         work: Work,
     ) -> None:
-        self._network, self._comparer, self._exact = network, comparer, edits
-        self._region, self._work = region, work
+        self._network, self._exact = network, edits
+        self._work = work
         self._claim = Claim.winner(winner)
+        self._prover = Prover(comparer, self._claim, region, work)
         self.reduced = Reduced(network, edits)
         self._points = points
         self.boundary = Boundary(self.reduced, self._claim.sign, points)
+        self._active = np.zeros(self.reduced.count, dtype=bool)
+
+    @property
+    def neurons(self) -> np.ndarray:
+        """The neurons that may be removed."""
+        return self.reduced.neurons
 
     def constant(self) -> Edits | None:
         """All outputs constant, the only winner best by a margin; None if another wins too.
@@ -96,56 +101,32 @@ class _Search:
         edits = constant_winner(
             self._network, self._exact, self.boundary.values, self._claim.sign, best
         )
-        found = self._prove(edits, self._work.left // _SHARE + 1)
+        found = self._prover.decide(edits, self._work.left // _SHARE + 1)
         if found.outcome is Outcome.REFUTED:
             points = np.concatenate([self._points, found.witness[None]])
             self.boundary = Boundary(self.reduced, self._claim.sign, points)
         return edits if found.outcome is Outcome.PROVED else None
 
-    def _prove(self, edits: Edits, budget: int) -> Comparison:
-        found = self._comparer.decide(edits, self._claim, self._region, budget)
-        self._work.proof(found.boxes, found.outcome.value)
-        return found
-
     def by_boundary(self) -> Edits | None:
         """Edit what has one phase on the boundary, less what turns out to matter."""
         if self.boundary.winners.size == 1:
             return None
-        removed, active = self.boundary.phases()
-        while removed.any() and self._work.left > 0:
-            edits = self._edits(removed, active)
-            survey = self._comparer.survey(edits, self._claim, self._region, _DIVES)
-            self._work.guess(survey.boxes)
-            if survey.witness is not None:
-                removed = self.boundary.repaired(removed, active, survey.witness)
-                continue
-            blame = survey.blame
-            budget = self._work.left // _SHARE + 1
-            if survey.estimate <= budget:
-                found = self._prove(edits, budget)
-                match found.outcome:
-                    case Outcome.PROVED:
-                        return edits
-                    case Outcome.REFUTED:
-                        removed = self.boundary.repaired(removed, active, found.witness)
-                        continue
-                    case Outcome.UNKNOWN:
-                        blame = found.blame
-            removed = self._without_blamed(removed, blame[self.reduced.neurons])
-        return None
+        removed, self._active = self.boundary.phases()
+        proved = self._prover.largest(self, removed, 1)
+        return None if proved is None else proved[0]
 
-    @staticmethod
-    def _without_blamed(removed: np.ndarray, blame: np.ndarray) -> np.ndarray:
-        blame = np.where(removed, blame, 0.0)
-        if not blame.any():
-            return np.zeros_like(removed)
-        return np.asarray(removed & (blame < _BLAMED * blame.max()))
+    def witness(self, removed: np.ndarray) -> None:
+        """None: the boundary's own points have proposed what is removed."""
 
-    def _edits(self, removed: np.ndarray, active: np.ndarray) -> Edits:
+    def repaired(self, removed: np.ndarray, witness: np.ndarray) -> np.ndarray:
+        """``removed`` less what makes the winner differ at ``witness``."""
+        return self.boundary.repaired(removed, self._active, witness)
+
+    def edits(self, removed: np.ndarray) -> Edits:
+        """Each of ``removed`` in the one phase that it has on the boundary."""
         codes = self._exact.codes.copy()
-        neurons = self.reduced.neurons
-        codes[neurons[removed & active]] = Edit.IDENTITY
-        codes[neurons[removed & ~active]] = Edit.ZERO
+        codes[self.neurons[removed & self._active]] = Edit.IDENTITY
+        codes[self.neurons[removed & ~self._active]] = Edit.ZERO
         criteria = _criteria(self._exact, codes)
         return Edits(codes, criteria, self._exact.lines, self._exact.correction)
 
@@ -188,6 +169,7 @@ class DecisionStage:
 
     def run(self, state: SliceState, effort: Effort) -> SliceState:
         """``state`` with edits that keep the winner; unchanged if none could be proved."""
+        state = state.with_exact_edits(self._network)
         work = Work(effort.budget, effort.time_limit)
         region = Region.of(state)
         points = slice_points(state, _POINTS)

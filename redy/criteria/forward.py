@@ -117,8 +117,8 @@ class ForwardStage:
 
     def run(self, state: SliceState, effort: Effort) -> SliceState:
         """``state`` with all edits that follow from its phases, and those that were proved."""
-        state = replace(state, edits=Edits.exact(self._network, state.status))
-        if effort.budget < _QUERIES_FROM:
+        state = state.with_exact_edits(self._network)
+        if effort.budget < _QUERIES_FROM or state.proof is not None:
             return state.logged(StageLog("forward"))
         work = Work(effort.budget, effort.time_limit)
         points = slice_points(state, _POINTS)

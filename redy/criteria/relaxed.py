@@ -12,8 +12,9 @@ from dataclasses import replace
 import numpy as np
 
 from redy.criteria.base import Effort, SliceState, stage
-from redy.criteria.comparison import Claim, Comparer, Outcome, Region
+from redy.criteria.comparison import Claim, Comparer, Comparison, Outcome, Region
 from redy.criteria.sampling import logged, slice_points
+from redy.criteria.shrinking import Prover
 from redy.edits import Criterion, Edit, Edits, without_unread
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
@@ -31,11 +32,8 @@ least largest error improves."""
 _FIRST_SHARE = 4
 """One part in so many of the work goes into the attempt to replace every neuron."""
 _HARDENING = 3
-_REPAIRS = 40
-"""Witnesses that may each speak against one prevailing phase before a set is given up."""
-_COARSE = 1024
-"""Points that sets of neurons are chosen with; lines are fitted with all."""
-_DIVES = 200
+_ROUNDS = 6
+"""Ladders that may be built, each with the counterexamples to the one before."""
 _SHARES = (8, 2)
 """A proof may seem to take one part in so many of the work left, at first and then."""
 _POINTS = 4096
@@ -66,8 +64,8 @@ def relax(
         return edits, 0.0
     search.everything()
     if search.best is edits and work.left >= _LADDER_FROM:
-        search.climb(fitted=False, share=2)
-        search.climb(fitted=True, share=1)
+        search.shrink(share=2)
+        search.climb(share=1)
     return without_unread(network, search.best), search.error
 
 
@@ -82,48 +80,81 @@ class _Search:
         points: np.ndarray,
         work: Work,
     ) -> None:
-        self._network, self._comparer, self._exact = network, comparer, edits
+        self._network, self._exact = network, edits
         self._eps, self._region, self._work = eps, region, work
+        self._prover = Prover(comparer, Claim.within(eps), region, work)
         self.reduced = Reduced(network, edits)
         self._points = points
-        self._lines = self._lines_on(points, fitted=True)
         self.best, self.error, self._most = edits, 0.0, 0
-        # Neurons whose prevailing phase a witness spoke against.
-        self._fragile = np.zeros(self.reduced.count, dtype=bool)
+        self._use(fitted=True)
 
-    def _lines_on(self, points: np.ndarray, *, fitted: bool) -> Lines:
+    def _use(self, *, fitted: bool) -> None:
         region = self._region
-        return Lines(self.reduced, region.lower, region.upper, points, fitted=fitted)
+        self._lines = Lines(self.reduced, region.lower, region.upper, self._points, fitted=fitted)
+
+    @property
+    def neurons(self) -> np.ndarray:
+        """The neurons that may be removed."""
+        return self.reduced.neurons
 
     def everything(self) -> None:
         """Try to replace every neuron: the outputs become affine."""
         budget = self._work.left // _FIRST_SHARE + 1
         edits = self._hopeful(np.ones(self.reduced.count, dtype=bool), budget)
         if edits is not None:
-            self._prove(edits, 2 * budget)
+            self._keep(edits, self._prover.decide(edits, 2 * budget))
 
-    def climb(self, *, fitted: bool, share: int) -> None:
-        """Prove a rung of a ladder that seems easy, then the highest one within reach.
+    def shrink(self, share: int) -> None:
+        """Prove what can be proved of the largest set found to follow its prevailing phases.
 
         One part in ``share`` of the work left may be spent.
         """
-        allowed = self._eps * (_LADDER if fitted else _HOPEFUL)
         self._work.allot(share)
-        coarse = self._lines_on(self._points[:_COARSE], fitted=fitted)
-        rungs = coarse.ladder(allowed, self._work.left // 3, self._work)
-        rungs = [removed for removed in rungs if removed.sum() > self._most]
-        self._lines = self._lines_on(self._points, fitted=fitted)
+        self._use(fitted=False)
+        rungs = self._ladder(_HOPEFUL * self._eps)
+        if rungs:
+            proved = self._prover.largest(self, rungs[-1], self._most + 1)
+            if proved is not None:
+                self._keep(*proved)
+        self._work.release()
+
+    def climb(self, share: int) -> None:
+        """Prove a rung of a ladder of fitted lines that seems easy, then the highest within reach.
+
+        One part in ``share`` of the work left may be spent.
+        """
+        self._work.allot(share)
+        self._use(fitted=True)
+        rungs = self._ladder(_LADDER * self._eps)
         proved, high = 0, len(rungs)
         for part in _SHARES:
             while proved < high:
                 rung, edits = self._highest(rungs, proved, high, self._work.left / part)
                 if edits is None:
                     break
-                if self._prove(edits, min(3 * self._work.left // part, self._work.left)):
+                found = self._prover.decide(
+                    edits, min(3 * self._work.left // part, self._work.left)
+                )
+                self._keep(edits, found)
+                if found.outcome is Outcome.PROVED:
                     proved = rung
                 else:
-                    high = rung - 1
+                    high = (proved + rung) // 2
         self._work.release()
+
+    def _ladder(self, allowed: float) -> list[np.ndarray]:
+        """Sets beyond what is proved, chosen anew until an attack on the largest finds nothing."""
+        rungs: list[np.ndarray] = []
+        for _ in range(_ROUNDS):
+            rungs = self._lines.ladder(allowed, self._work.left // 4, self._work)
+            rungs = [removed for removed in rungs if removed.sum() > self._most]
+            if not rungs or self._work.left == 0:
+                break
+            found = self._contradictions(self._lines.propose(rungs[-1]))
+            if found is None:
+                break
+            self._lines.add(found)
+        return rungs
 
     def _highest(
         self, rungs: list[np.ndarray], low: int, high: int, boxes: float
@@ -141,44 +172,54 @@ class _Search:
 
     def _hopeful(self, removed: np.ndarray, boxes: float) -> Edits | None:
         """Edits for ``removed`` whose proof seems to take at most ``boxes``, or None."""
-        for _ in range(_HARDENING if self._lines.fitted else _REPAIRS):
-            removed = removed & ~self._fragile
+        for _ in range(_HARDENING):
             proposal = self._lines.propose(removed)
             self._work.fits(_HARDENING)
             if self._work.left == 0 or proposal.error > _HOPEFUL * self._eps:
                 return None
             found = self._contradictions(proposal)
             if found is None:
-                survey = self._comparer.survey(
-                    edits := self._edits(proposal), self._claim, self._region, _DIVES
-                )
-                self._work.guess(survey.boxes)
-                if survey.witness is None:
-                    return edits if survey.estimate <= boxes else None
-                found = survey.witness[None]
+                edits = self._edits(proposal)
+                seems = self._prover.promising(edits, boxes)
+                if isinstance(seems, bool):
+                    return edits if seems else None
+                found = seems[None]
             self._lines.add(found)
-            if not self._lines.fitted and removed.any():
-                self._fragile[self._lines.culprit(removed, found[0])] = True
         return None
 
     def _contradictions(self, proposal: Proposal) -> np.ndarray | None:
-        """Points, the worst first, at which an attack finds too large an error; or None."""
+        """Points of too large an error, the worst first: sampled or found by attack; or None."""
+        if proposal.error > _HOPEFUL * self._eps:
+            return self._lines.worst(proposal)[None]
         points = self._lines.attack(proposal)
         errors = self._lines.errors_at(proposal, points)
         if errors.max() <= _HOPEFUL * self._eps:
             return None
         return np.asarray(points[np.argsort(-errors, kind="stable")])
 
-    @property
-    def _claim(self) -> Claim:
-        return Claim.within(self._eps)
+    def edits(self, removed: np.ndarray) -> Edits:
+        """The edits of a proposal that removes ``removed``."""
+        return self._edits(self._lines.propose(removed))
 
-    def _prove(self, edits: Edits, budget: int) -> bool:
-        found = self._comparer.decide(edits, self._claim, self._region, budget)
-        self._work.proof(found.boxes, found.outcome.value)
+    def witness(self, removed: np.ndarray) -> np.ndarray | None:
+        """A point at which the error is too large; more of them are sampled from then on."""
+        self._work.fits(_HARDENING)
+        found = self._contradictions(self._lines.propose(removed))
+        if found is None:
+            return None
+        self._lines.add(found)
+        return np.asarray(found[0])
+
+    def repaired(self, removed: np.ndarray, witness: np.ndarray) -> np.ndarray:
+        """``removed`` without the neuron whose return mends most at ``witness``."""
+        self._lines.add(witness[None])
+        fewer = removed.copy()
+        fewer[self._lines.culprit(removed, witness)] = False
+        return fewer
+
+    def _keep(self, edits: Edits, found: Comparison) -> None:
         if found.outcome is Outcome.PROVED:
             self.best, self.error, self._most = edits, found.error, self._count(edits)
-        return found.outcome is Outcome.PROVED
 
     def _count(self, edits: Edits) -> int:
         return edits.removed - self._exact.removed
@@ -232,6 +273,7 @@ class RelaxedStage:
 
     def run(self, state: SliceState, effort: Effort) -> SliceState:
         """``state`` with lines; unchanged if none could be proved."""
+        state = state.with_exact_edits(self._network)
         work = Work(effort.budget, effort.time_limit)
         region = Region.of(state)
         points = slice_points(state, _POINTS)

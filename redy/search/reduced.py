@@ -26,6 +26,7 @@ class Reduced:
     Attributes:
         neurons: (n,) the neurons that stay, as rows of ``network.neurons``.
         count: n.
+        inner: (n, n), L.
     """
 
     def __init__(self, network: Network, edits: Edits) -> None:
@@ -37,7 +38,7 @@ class Reduced:
         self._blocks = [slice(a, b) for a, b in pairwise(start) if a < b]
         shape = (self.count, network.inputs)
         self._input, self._bias = np.zeros(shape), np.zeros(self.count)
-        self._inner = np.zeros((self.count, self.count))
+        self.inner = np.zeros((self.count, self.count))
         self.output_input = np.zeros((network.outputs, network.inputs))
         self.output = np.zeros((network.outputs, self.count))
         self.output_bias = folded.layers[-1].bias.copy()
@@ -48,7 +49,7 @@ class Reduced:
                 if j == 0:
                     self._input[rows] = dense(matrix)
                 else:
-                    self._inner[rows, start[j - 1] : start[j]] = dense(matrix)
+                    self.inner[rows, start[j - 1] : start[j]] = dense(matrix)
         for j, matrix in folded.layers[-1].weights.items():
             if j == 0:
                 self.output_input[:] = dense(matrix)
@@ -84,12 +85,8 @@ class Reduced:
             pre = drive[:, block] + post[:, : block.start] @ self._inner_rows(block)
             yield block, pre, post
 
-    def reach(self, changed: np.ndarray) -> np.ndarray:
-        """L c: how pre-activations change with post-activations changed by c (m, n): (m, n)."""
-        return np.asarray(changed @ self._inner.T)
-
     def _inner_rows(self, block: slice) -> np.ndarray:
-        return np.asarray(self._inner[block, : block.start].T)
+        return np.asarray(self.inner[block, : block.start].T)
 
     def outputs(self, points: np.ndarray, post: np.ndarray) -> np.ndarray:
         """The outputs (m, outputs) of ``points`` with post-activations ``post`` (m, n)."""
@@ -99,7 +96,7 @@ class Reduced:
         """d y_output / d h_i (m, n), where ``slopes`` (m, n) are those of the activations."""
         back = np.tile(self.output[output], (len(slopes), 1))
         for block in reversed(self._blocks):
-            back[:, : block.start] += (back[:, block] * slopes[:, block]) @ self._inner[
+            back[:, : block.start] += (back[:, block] * slopes[:, block]) @ self.inner[
                 block, : block.start
             ]
         return back
