@@ -536,13 +536,16 @@ def test_the_error_is_the_largest_of_all_boxes():
     assert 0.5 <= found.error <= 0.505
 
 
-def test_a_claim_is_given_up_when_boxes_or_cuts_run_out():
-    """relu(relu(x) - relu(-x)) - relu(x) is zero, as its edits say; a form does not know it."""
+def cancelling():
+    """relu(relu(x) - relu(-x)) - relu(x): zero, as with all neurons zero; a form does not know."""
     first = Layer({0: np.array([[1.0], [-1.0]])}, np.zeros(2), np.ones(2, bool))
     second = Layer({1: np.array([[1.0, -1.0]])}, np.zeros(1), np.ones(1, bool))
     weights = {1: np.array([[-1.0, 0.0]]), 2: np.ones((1, 1))}
-    network = Network(1, (first, second, Layer(weights, np.zeros(1), np.zeros(1, bool))))
-    edits = edited([Edit.ZERO] * 3)
+    return Network(1, (first, second, Layer(weights, np.zeros(1), np.zeros(1, bool))))
+
+
+def test_a_claim_is_given_up_when_boxes_or_cuts_run_out():
+    network, edits = cancelling(), edited([Edit.ZERO] * 3)
     region, comparer = region_of(network, Box([-1.0], [2.0])), Comparer(network)
     claim = Claim.within(0.01)
     enough = comparer.decide(edits, claim, region, 100)
@@ -554,6 +557,36 @@ def test_a_claim_is_given_up_when_boxes_or_cuts_run_out():
     assert comparer.decide(edits, claim, region, enough.boxes).outcome is Outcome.PROVED
     assert comparer.decide(edits, claim, region, 100, 0).outcome is Outcome.UNKNOWN
     assert comparer.decide(edits, claim, region, 100, 9).outcome is Outcome.PROVED
+
+
+def test_edits_that_a_proof_would_take_long_for_are_given_back():
+    """As above, but at 1e-6 boxes have to be cut more than ten times; a quota of 0 bears none."""
+    network, edits = cancelling(), edited([Edit.ZERO] * 3)
+    region, comparer = region_of(network, Box([-1.0], [2.0])), Comparer(network)
+    claim = Claim.within(1e-6)
+    proved = comparer.decide(edits, claim, region, 10_000)
+    assert proved.outcome is Outcome.PROVED
+    assert proved.removed.all()
+    patient = comparer.decide(edits, claim, region, 10_000, quota=1e9)
+    assert (patient.outcome, patient.boxes) == (Outcome.PROVED, proved.boxes)
+    found = comparer.decide(edits, claim, region, 10_000, quota=0.0)
+    assert found.outcome is not Outcome.PROVED
+    assert found.boxes < proved.boxes
+    assert found.removed.sum() == 2
+
+
+@settings(max_examples=60)
+@given(STRATEGIES["plain"], st.data())
+def test_with_a_quota_only_all_edits_are_proved(problem, data):
+    network, edits, box = problem
+    comparer, region = Comparer(network), region_of(network, box)
+    claim = data.draw(st.sampled_from([Claim.within(0.0), Claim.within(0.1), Claim.winner("min")]))
+    found = comparer.decide(edits, claim, region, 300, quota=data.draw(st.sampled_from([0.0, 2.0])))
+    asked = edits.codes != Edit.KEEP
+    assert (asked | ~found.removed).all()
+    if found.outcome is Outcome.PROVED:
+        assert (found.removed == asked).all()
+        assert comparer.decide(edits, claim, region, 300).outcome is Outcome.PROVED
 
 
 @settings(max_examples=25)
