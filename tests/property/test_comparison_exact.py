@@ -560,19 +560,19 @@ def test_a_claim_is_given_up_when_boxes_or_cuts_run_out():
 
 
 def test_edits_that_a_proof_would_take_long_for_are_given_back():
-    """As above, but at 1e-6 boxes have to be cut more than ten times; a quota of 0 bears none."""
-    network, edits = cancelling(), edited([Edit.ZERO] * 3)
+    """relu(-x) is not needed; at 1e-6, boxes have to be cut more than ten times to see it."""
+    network, edits = cancelling(), edited([Edit.KEEP, Edit.ZERO, Edit.KEEP])
     region, comparer = region_of(network, Box([-1.0], [2.0])), Comparer(network)
     claim = Claim.within(1e-6)
     proved = comparer.decide(edits, claim, region, 10_000)
     assert proved.outcome is Outcome.PROVED
-    assert proved.removed.all()
+    assert proved.removed.tolist() == [False, True, False]
     patient = comparer.decide(edits, claim, region, 10_000, quota=1e9)
     assert (patient.outcome, patient.boxes) == (Outcome.PROVED, proved.boxes)
     found = comparer.decide(edits, claim, region, 10_000, quota=0.0)
-    assert found.outcome is not Outcome.PROVED
+    assert found.outcome is Outcome.UNKNOWN
     assert found.boxes < proved.boxes
-    assert found.removed.sum() == 2
+    assert not found.removed.any()
 
 
 @settings(max_examples=60)
