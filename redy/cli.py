@@ -225,14 +225,14 @@ def simplify(
         ),
     ] = "exact",
     winner: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--winner",
             metavar="min|max",
-            help="Under --guarantee decision: the least output wins, as in ACAS Xu, or the "
-            "greatest.",
+            help="Under --guarantee decision: the least output wins, as in ACAS Xu (the default), "
+            "or the greatest.",
         ),
-    ] = "min",
+    ] = None,
     stages: Annotated[
         str | None,
         typer.Option(
@@ -434,11 +434,13 @@ def verify(
         ),
     ] = None,
     winner: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--winner", metavar="min|max", help="Under --guarantee decision: which output wins."
+            "--winner",
+            metavar="min|max",
+            help="Under --guarantee decision: which output wins. Default: min.",
         ),
-    ] = "min",
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -491,6 +493,8 @@ def verify(
     if witness is not None:
         require_table(witness)
         _require_writable(witness, first, second)
+    if winner is not None and guarantee is None:
+        raise UsageError(f"--winner {winner} goes with --guarantee decision, which is not given")
     one = load(first)
     is_network = second.suffix.lower().removeprefix(".") in FORMATS
     answer = run(

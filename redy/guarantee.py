@@ -70,24 +70,26 @@ class Guarantee:
             )
 
     @classmethod
-    def parse(cls, text: str, winner: str = "min") -> Guarantee:
+    def parse(cls, text: str, winner: str | None = None) -> Guarantee:
         """The guarantee that ``text`` names: ``exact``, ``eps=1e-3``, ``eps=1%`` or ``decision``.
 
         Raises:
-            UsageError: it names none, or ``winner`` is neither ``min`` nor ``max``.
+            UsageError: it names none, or ``winner`` is neither ``min`` (as if None) nor ``max``, or
+                goes with another guarantee than ``decision``.
         """
-        if winner not in get_args(Winner):
+        if winner is not None and winner not in get_args(Winner):
             raise UsageError(f"--winner {winner}: give min or max")
-        side = cast("Winner", winner)
-        if text == "exact":
-            return cls("exact", 0.0, side)
         if text == "decision":
-            return cls("decision", math.inf, side)
+            return cls("decision", math.inf, cast("Winner", winner or "min"))
+        if winner is not None:
+            raise UsageError(f"--winner {winner} goes with --guarantee decision, not with {text}")
+        if text == "exact":
+            return EXACT
         if text.startswith("eps="):
             number = text.removeprefix("eps=")
             percent = number.endswith("%")
             value = _number(number.removesuffix("%"), text)
-            return cls("eps", math.nan, side, value) if percent else cls("eps", value, side)
+            return cls("eps", math.nan, percent=value) if percent else cls("eps", value)
         raise UsageError(
             f"--guarantee {text}: give exact, eps=E (an absolute output error, as in eps=1e-3), "
             "eps=P% (of the output range) or decision"

@@ -98,7 +98,7 @@ def simplify(
     slices: int | None = None,
     grid: Sequence[int] | None = None,
     guarantee: str = "exact",
-    winner: str = "min",
+    winner: str | None = None,
     stages: Sequence[str] | None = None,
     selection: Selection | None = None,
     jobs: int = 1,

@@ -115,6 +115,7 @@ def test_a_percentage_is_shown_with_what_it_is_of(tmp_path: Path) -> None:
     [
         (["--guarantee", "eps=0"], "eps"),
         (["--guarantee", "decision", "--winner", "most"], "--winner most"),
+        (["--guarantee", "eps=1", "--winner", "max"], "--winner max goes with"),
         (["--stages", "phase,nothing"], "no stage 'nothing'"),
         (["--stages", ""], "no stage ''"),
         (["--stages", "forward"], "phase comes first"),

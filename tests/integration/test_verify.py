@@ -322,6 +322,7 @@ def test_exported_slices(demo_bundle: Path, tmp_path: Path) -> None:
         ([ONNX, ONNX, "--domain", "acasxu", "--slices", "3"], 2, "power of two"),
         ([ONNX, ONNX, "--domain", "acasxu", "--guarantee", "eps=0"], 2, "eps"),
         ([ONNX, ONNX, "--domain", "acasxu", "--winner", "most", "--guarantee", "decision"], 2, "m"),
+        ([ONNX, ONNX, "--domain", "acasxu", "--winner", "max"], 2, "--guarantee decision"),
         ([ONNX, ONNX, "--domain", "acasxu", "--budget", "0"], 2, "--budget"),
         ([ONNX, ONNX, "--domain", "acasxu", "--time-limit", "0"], 2, "--time-limit"),
         ([ONNX, ONNX, "--domain", "acasxu", "--witness", "w.txt"], 2, "w.txt"),

@@ -29,12 +29,11 @@ def affine(*rows: list[float]) -> Network:
         ("eps=.5", "eps", 0.5, "eps=0.5"),
     ],
 )
-@pytest.mark.parametrize("winner", ["min", "max"])
-def test_texts(text: str, kind: str, eps: float, canonical: str, winner: str) -> None:
-    guarantee = Guarantee.parse(text, winner)
-    assert (guarantee.kind, guarantee.eps, guarantee.winner) == (kind, eps, winner)
+def test_texts(text: str, kind: str, eps: float, canonical: str) -> None:
+    guarantee = Guarantee.parse(text)
+    assert (guarantee.kind, guarantee.eps, guarantee.winner) == (kind, eps, "min")
     assert str(guarantee) == canonical
-    assert Guarantee.parse(canonical, winner) == guarantee
+    assert Guarantee.parse(canonical) == guarantee
     assert guarantee.on(affine([1.0, 0.0]), UNIT) is guarantee
     assert Guarantee.restore(json.loads(json.dumps(guarantee.describe()))) == guarantee
 
@@ -56,6 +55,16 @@ def test_nonsense_is_refused(text: str) -> None:
 def test_another_winner_is_refused() -> None:
     with pytest.raises(UsageError, match="--winner most: give min or max"):
         Guarantee.parse("decision", "most")
+
+
+@pytest.mark.parametrize("winner", ["min", "max"])
+def test_a_winner_goes_with_a_decision(winner: str) -> None:
+    guarantee = Guarantee.parse("decision", winner)
+    assert guarantee.winner == winner
+    assert Guarantee.restore(json.loads(json.dumps(guarantee.describe()))) == guarantee
+    for other in ("exact", "eps=1", "eps=1%"):
+        with pytest.raises(UsageError, match=f"--winner {winner} goes with --guarantee decision"):
+            Guarantee.parse(other, winner)
 
 
 @pytest.mark.parametrize(
