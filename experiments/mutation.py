@@ -884,6 +884,18 @@ MUTATIONS = (
     ),
     # Claims.
     Mutation(
+        "proved, though edits were given back",
+        _COMPARE,
+        "PROVED if passed == 0 and given_back == 0 else GIVEN_UP",
+        "PROVED if passed == 0 else GIVEN_UP",
+    ),
+    Mutation(
+        "nothing is ever given back",
+        _COMPARE,
+        "        ed.removed[worst] = False\n    return worst >= 0",
+        "        pass\n    return False",
+    ),
+    Mutation(
         "a row without its own generators",
         _COMPARE,
         "return sign * ds.pre_center[unit], ds.pre_slack[unit], apart",

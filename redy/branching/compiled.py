@@ -17,6 +17,7 @@ from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.dispatcher import Dispatcher
 
 _FUSED = {"contract"}
 """Products may be fused into sums: every error bound here allows for that."""
@@ -76,7 +77,7 @@ def call(function: Any, *arguments: object) -> Any:
     """
     if not _raises_on_interrupt():
         return function(*arguments)
-    if not function.signatures:
+    if isinstance(function, Dispatcher) and not function.signatures:
         function.compile(tuple(numba.typeof(argument) for argument in arguments))
     stopped: list[int] = []
     before = signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
