@@ -25,7 +25,7 @@ import numpy as np
 import typer
 
 import redy
-from redy.criteria import Effort
+from redy.criteria import Effort, chosen_stages
 from redy.edits import Edits
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
@@ -33,8 +33,6 @@ from redy.network.evaluate import evaluate
 from redy.pipeline import Pipeline
 from redy.report import solver_trusted
 
-STAGES = {"exact": ("phase", "forward"), "decision": ("phase", "forward", "decision")}
-"""What redy does by default, per guarantee; ``milp`` comes second where it is added."""
 
 CHECKED = 1000
 """Points at which each result is compared with the network in onnxruntime."""
@@ -102,7 +100,8 @@ def main(
             pairs = []
             for number, image in enumerate(points, start=1):
                 print(f"eps {eps}, {guarantee}, image {number}", file=sys.stderr)
-                box, (first, *rest) = ball(image, eps), STAGES[guarantee]
+                box = ball(image, eps)
+                first, *rest = chosen_stages(Guarantee.parse(guarantee))
                 both = ([first, *rest], [first, "milp", *rest])
                 pairs.append([Figures.of(net, box, guarantee, each, effort) for each in both])
             print(f"| {eps} | {guarantee} | {_cells(pairs)} |", flush=True)
