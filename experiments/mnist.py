@@ -33,7 +33,6 @@ from redy.network.evaluate import evaluate
 from redy.pipeline import Pipeline
 from redy.report import solver_trusted
 
-
 CHECKED = 1000
 """Points at which each result is compared with the network in onnxruntime."""
 
@@ -51,7 +50,12 @@ class Figures:
         cls, net: LoadedNetwork, box: redy.Box, guarantee: str, stages: list[str], effort: Effort
     ) -> Figures:
         """Simplify ``net`` on the one slice ``box``."""
-        pipeline = Pipeline(net, effort, Guarantee.parse(guarantee, "max"), stages)
+        pipeline = Pipeline(
+            net,
+            effort,
+            Guarantee.parse(guarantee, "max" if guarantee == "decision" else None),
+            stages,
+        )
         begin = time.perf_counter()
         (result,) = pipeline.run([0], box.lower[None], box.upper[None])
         seconds = time.perf_counter() - begin
