@@ -115,7 +115,12 @@ def pairs(draw, weight=PLAIN):
 
 
 def decide(
-    first: Network, second: Network, box: Box, text: str, budget: int = 40, winner: str = "min"
+    first: Network,
+    second: Network,
+    box: Box,
+    text: str,
+    budget: int = 40,
+    winner: str | None = None,
 ) -> Finding:
     try:
         subjects = Subject.of(first), Subject.of(second)
