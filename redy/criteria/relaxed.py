@@ -66,6 +66,8 @@ def relax(
     if search.best is edits and work.left >= _LADDER_FROM:
         search.shrink(share=2)
         search.climb(share=1)
+    if search.best is edits:
+        return edits, 0.0
     return without_unread(network, search.best), search.error
 
 
