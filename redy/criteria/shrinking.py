@@ -62,7 +62,10 @@ class Prover:
         """As :meth:`decide`, but edits that would make it long are given back."""
         quota = budget / _QUOTAS
         found = self._comparer.decide(edits, self._claim, self._region, budget, quota=quota)
-        self.work.guess(found.boxes)
+        if found.outcome is Outcome.UNKNOWN:
+            self.work.guess(found.boxes)
+        else:
+            self.work.proof(found.boxes, found.outcome.value)
         return found
 
     def largest(
