@@ -34,8 +34,17 @@ for _module in iter_modules(__path__):
     import_module(f"{__name__}.{_module.name}")
 
 PREFERENCE = ("gurobi", "highs", "scip")
-"""The order in which :func:`auto` tries the backends. Z3 is not among them: it is for small
-queries that need an exact answer."""
+"""The backends that :func:`auto` may take. Z3 is not among them: it is for small queries that need
+an exact answer."""
+
+
+def preferred(problem: Problem) -> tuple[str, ...]:
+    """The names in :data:`PREFERENCE` in the order in which they are tried for ``problem``.
+
+    For MILPs SCIP comes before HiGHS: of 216 recorded queries it decided 107, HiGHS 89
+    (experiments/PERFORMANCE.md).
+    """
+    return ("gurobi", "scip", "highs") if problem.integer.any() else PREFERENCE
 
 
 def solver(name: str) -> Solver:
@@ -53,13 +62,13 @@ def solver(name: str) -> Solver:
 
 
 def auto(problem: Problem) -> Solver:
-    """The first backend of :data:`PREFERENCE` that is there and whose licence fits ``problem``.
+    """The first of the :func:`preferred` backends that is there and whose licence fits.
 
     Raises:
         SolverError: there is none.
     """
     reasons = []
-    for name in PREFERENCE:
+    for name in preferred(problem):
         capabilities = SOLVERS[name].probe()
         if capabilities.available and fits(problem, capabilities):
             return SOLVERS[name]

@@ -317,9 +317,11 @@ def wide(variables: int) -> Problem:
     return problem([], [], [(0, 1)] * variables, np.ones(variables))
 
 
-def test_auto_takes_the_first_that_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
-    p = CASES["knapsack"]().problem
-    available = [name for name in solvers.PREFERENCE if name in BACKENDS]
+@pytest.mark.parametrize("integer", [False, True])
+def test_auto_takes_the_first_that_is_there(integer: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    p = CASES["knapsack"]().problem if integer else wide(3)
+    assert set(solvers.preferred(p)) == set(solvers.PREFERENCE)
+    available = [name for name in solvers.preferred(p) if name in BACKENDS]
     for name in available:
         assert solvers.auto(p) is SOLVERS[name]
         monkeypatch.setitem(sys.modules, LIBRARIES[name], None)
