@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import signal
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +16,8 @@ from typing import Any
 import numba
 from numba.core import config
 from numba.core.dispatcher import Dispatcher
+
+from redy.interrupts import put_off
 
 _FUSED = {"contract"}
 """Products may be fused into sums: every error bound here allows for that."""
@@ -75,22 +75,7 @@ def call(function: Any, *arguments: object) -> Any:
     Raises:
         KeyboardInterrupt: after Ctrl-C, once the kernel is done.
     """
-    if not _raises_on_interrupt():
-        return function(*arguments)
     if isinstance(function, Dispatcher) and not function.signatures:
         function.compile(tuple(numba.typeof(argument) for argument in arguments))
-    stopped: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: stopped.append(number))
-    try:
-        result = function(*arguments)
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if stopped:
-        raise KeyboardInterrupt
-    return result
-
-
-def _raises_on_interrupt() -> bool:
-    """Whether Ctrl-C would raise KeyboardInterrupt in this thread."""
-    here = threading.current_thread() is threading.main_thread()
-    return here and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with put_off():
+        return function(*arguments)

@@ -23,6 +23,7 @@ from redy.criteria import STAGES, Effort
 from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
+from redy.interrupts import put_off
 from redy.pipeline import Pipeline, SliceResult
 from redy.run.progress import Progress
 from redy.run.store import Store
@@ -152,11 +153,12 @@ def _interrupts_held() -> Iterator[None]:
     # Python starts these processes when they are first needed and then forgets what was held.
     resource_tracker.ensure_running()
     loky_resource_tracker.ensure_running()
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    with put_off():  # another thread of this process may get it, whatever this one holds back
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _prepare_worker(parent: int) -> None:

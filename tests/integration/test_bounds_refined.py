@@ -14,7 +14,7 @@ import pytest
 import redy as package
 from redy.formats.nnet import write_nnet
 from redy.network.evaluate import preactivations
-from redy.run.spread import Workers, _here
+from redy.run.spread import Workers
 from redy.run.steps import StepBar, Steps
 from redy.simplify import cut
 from tests.commands import ONNX, finish, redy, start, succeed
@@ -137,15 +137,6 @@ def test_stopped_with_ctrl_c(jobs: int, out: Path) -> None:
     assert "Traceback" not in outcome.err
     assert outcome.out == ""
     assert not out.exists()
-
-
-def test_ctrl_c_within_a_compiled_kernel() -> None:
-    def kernel(_task: int) -> None:
-        outer = SystemError("a result with an exception set")
-        raise outer from KeyboardInterrupt()
-
-    with pytest.raises(KeyboardInterrupt):
-        next(_here(kernel, [0]))
 
 
 def _broken(task: int) -> int:
