@@ -32,6 +32,9 @@ least largest error improves."""
 _FIRST_SHARE = 4
 """One part in so many of the work goes into the attempt to replace every neuron."""
 _HARDENING = 3
+"""Times that a set of fitted lines is fitted anew to the counterexamples found."""
+_PROPOSAL_COST = 3
+"""Fits that a proposal and the attack on it count for."""
 _ROUNDS = 6
 """Ladders that may be built, each with the counterexamples to the one before."""
 _SHARES = (8, 2)
@@ -176,7 +179,7 @@ class _Search:
         """Edits for ``removed`` whose proof seems to take at most ``boxes``, or None."""
         for _ in range(_HARDENING):
             proposal = self._lines.propose(removed)
-            self._work.fits(_HARDENING)
+            self._work.fits(_PROPOSAL_COST)
             if self._work.left == 0 or proposal.error > _HOPEFUL * self._eps:
                 return None
             found = self._contradictions(proposal)
@@ -205,7 +208,7 @@ class _Search:
 
     def witness(self, removed: np.ndarray) -> np.ndarray | None:
         """A point at which the error is too large; more of them are sampled from then on."""
-        self._work.fits(_HARDENING)
+        self._work.fits(_PROPOSAL_COST)
         found = self._contradictions(self._lines.propose(removed))
         if found is None:
             return None

@@ -1,8 +1,9 @@
 """Removes ever fewer neurons until what is left of a proposal can be proved.
 
 A proposal that fails says why: a witness speaks against some of its edits, and boxes that had to be
-cut often blame the edits that disagree with the original there. Those are given back. Each round
-costs a survey by random dives, and a proof only where the survey promises one.
+cut often blame the edits that disagree with the original there. Those are given back within one
+search of the tree; what is left is proved from scratch. Then as many as work is left for are tried
+again, where a survey by random dives promises a proof.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from redy.criteria.comparison import Claim, Comparer, Comparison, Outcome, Regio
 from redy.edits import Edits
 from redy.search.work import Work
 
-DIVES = 64
+_DIVES = 64
 """Random dives of a survey."""
 _SHARE = 4
 """One part in so many of the work left may go into one proof."""
@@ -54,7 +55,7 @@ class Prover:
 
     def promising(self, edits: Edits, budget: float) -> bool | np.ndarray:
         """Whether a proof seems to take at most ``budget`` boxes; or a witness (inputs,)."""
-        survey = self._comparer.survey(edits, self._claim, self._region, DIVES)
+        survey = self._comparer.survey(edits, self._claim, self._region, _DIVES)
         self.work.guess(survey.boxes)
         return survey.estimate <= budget if survey.witness is None else survey.witness
 
