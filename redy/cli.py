@@ -238,8 +238,8 @@ def simplify(
         typer.Option(
             "--stages",
             metavar="phase,forward,...",
-            help="What is tried, in this order, phase first. Default: all that the guarantee "
-            "allows.",
+            help="What is tried, in this order, phase first. Default: phase, and then forward for "
+            "exact, relaxed for eps, decision for decision.",
         ),
     ] = None,
     sample: SampleOption = None,
