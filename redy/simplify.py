@@ -120,7 +120,7 @@ def simplify(
             largest span of an output; ``decision``: wherever the network has a unique winner, the
             result has the same.
         winner: under ``decision``, ``min`` if the least output wins, as in ACAS Xu, else ``max``.
-        stages: what is tried, in this order; all that the guarantee allows if left out.
+        stages: what is tried, in this order; those that suit the guarantee if left out.
         selection: a random sample of the slices instead of all.
         jobs: worker processes.
         budget: boxes that branch and bound may examine per slice, about; with the same budget

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import threading
 import time
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cache, cached_property
-from multiprocessing import resource_tracker
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
-from joblib import Parallel, delayed
-from joblib.externals.loky.backend import resource_tracker as loky_resource_tracker
-from joblib.externals.loky.process_executor import BrokenProcessPool
-from threadpoolctl import ThreadpoolController
 
 from redy.criteria import STAGES, Effort
-from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
-from redy.interrupts import put_off
 from redy.pipeline import Pipeline, SliceResult
 from redy.run.progress import Progress
 from redy.run.store import Store
+from redy.run.workers import libraries, spread
 from redy.slicing import Slicing
 from redy.solvers import versions
 from redy.version import __version__
@@ -34,9 +24,6 @@ from redy.version import __version__
 _TASK_SLICES = 16
 _TASK_BOXES = 16_000
 """A task is about a second of work, so that little is lost when a run is stopped."""
-
-_ORPHAN_CHECK = 1.0
-"""Seconds between a worker's looks at whether the process that started it still lives."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,57 +107,11 @@ def _results(
         for task in tasks:
             yield _work(job, task)
         return
-    parallel = Parallel(
-        n_jobs=jobs,
-        return_as="generator_unordered",
-        # More would wait outside of loky's queue to the workers, and after Ctrl-C the thread that
-        # fills the queue would look for them in vain and print a traceback.
-        pre_dispatch="2 * n_jobs",
-        initializer=_prepare_worker,
-        initargs=(os.getpid(),),
+    died = (
+        "the slices finished before are kept in the store, if one was named: try again, with fewer "
+        "jobs if memory is short"
     )
-    with ExitStack() as held:
-        held.enter_context(_interrupts_held())
-        results = parallel(delayed(_work)(job, task) for task in tasks)
-        try:
-            held.close()
-            yield from results
-        except KeyboardInterrupt as stop:
-            results.throw(stop)  # if it was held, joblib does not know of it yet
-        except BrokenProcessPool as error:
-            raise RedyError(
-                "a worker process was killed or ran out of memory; the slices finished before are "
-                "kept in the store, if one was named: try again, with fewer jobs if memory is short"
-            ) from error
-
-
-@contextmanager
-def _interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back, also from processes started within, for which it stays held back.
-
-    A terminal sends it to all processes; only this one shall act on it.
-    """
-    # Python starts these processes when they are first needed and then forgets what was held.
-    resource_tracker.ensure_running()
-    loky_resource_tracker.ensure_running()
-    with put_off():  # another thread of this process may get it, whatever this one holds back
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-        try:
-            yield
-        finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _prepare_worker(parent: int) -> None:
-    """A worker ignores Ctrl-C also when it replaces another, and ends soon after its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
-
-
-def _end_with(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(_ORPHAN_CHECK)
-    os._exit(1)
+    yield from spread(partial(_work, job), tasks, jobs, died=died)
 
 
 _pipelines: dict[str, Pipeline] = {}
@@ -183,11 +124,5 @@ def _work(job: Job, task: np.ndarray) -> list[SliceResult]:
         _pipelines[name] = Pipeline(job.loaded, job.effort, job.guarantee, job.stages)
     lower, upper = job.slicing.boxes(task)
     # Matrices are small: threads would spend more time waiting for each other than computing.
-    with _libraries().limit(limits=1):
+    with libraries().limit(limits=1):
         return _pipelines[name].run([int(index) for index in task], lower, upper)
-
-
-@cache
-def _libraries() -> ThreadpoolController:
-    """The linear algebra libraries of this process."""
-    return ThreadpoolController()

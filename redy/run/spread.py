@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
-from joblib import Parallel, delayed
-from joblib.externals.loky.process_executor import BrokenProcessPool
-
-from redy.errors import RedyError
-from redy.run.execute import _interrupts_held, _libraries, _prepare_worker
 from redy.run.steps import Steps
+from redy.run.workers import libraries, spread
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+_DIED = "try again, with fewer --jobs if memory is short"
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +35,9 @@ class Workers:
         """The results, as they come."""
         self.steps.start(what, len(tasks))
         alone = self.jobs == 1 or len(tasks) <= 1
-        for result in _here(function, tasks) if alone else _spread(function, tasks, self.jobs):
+        limited = partial(_limited, function)
+        results = _here(limited, tasks) if alone else spread(limited, tasks, self.jobs, died=_DIED)
+        for result in results:
             self.steps.advance()
             yield result
 
@@ -47,37 +46,10 @@ def _here(function: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator
     for task in tasks:
         # Gurobi, having looked for its licence, leaves a handler that resumes what Ctrl-C cuts.
         signal.siginterrupt(signal.SIGINT, True)
-        yield _limited(function, task)
-
-
-def _spread(
-    function: Callable[[Task], Result], tasks: Sequence[Task], jobs: int
-) -> Generator[Result, None, None]:
-    parallel = Parallel(
-        n_jobs=jobs,
-        return_as="generator_unordered",
-        # As in redy.run.execute: what waits elsewhere than in loky's queue does not end quietly.
-        pre_dispatch="2 * n_jobs",
-        batch_size=1,
-        initializer=_prepare_worker,
-        initargs=(os.getpid(),),
-    )
-    with ExitStack() as held:
-        held.enter_context(_interrupts_held())
-        results = parallel(delayed(_limited)(function, task) for task in tasks)
-        try:
-            held.close()
-            yield from results
-        except KeyboardInterrupt as stop:
-            results.throw(stop)  # if it was held, joblib does not know of it yet
-        except BrokenProcessPool as error:
-            raise RedyError(
-                "a worker process was killed or ran out of memory; try again, with fewer --jobs "
-                "if memory is short"
-            ) from error
+        yield function(task)
 
 
 def _limited(function: Callable[[Task], Result], task: Task) -> Result:
     """One task, on one thread."""
-    with _libraries().limit(limits=1):
+    with libraries().limit(limits=1):
         return function(task)

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import pytest
 
-from redy.run import execute
+from redy.run.workers import interrupts_held
 from tests.commands import NNET, ONNX, ROOT, Outcome, finish, redy, start
 
 SLICES = 64
@@ -209,7 +209,7 @@ def test_ctrl_c_is_held_back_while_workers_start_but_not_lost(threads: int) -> N
         other.start()
 
     def start_workers() -> None:
-        with execute._interrupts_held():
+        with interrupts_held():
             os.kill(os.getpid(), signal.SIGINT)
             steps.append("started")
 
