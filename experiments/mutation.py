@@ -17,6 +17,8 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.mutations_octet import OCTET
+
 _ROOT = Path(__file__).resolve().parents[1]
 _COPIED = ("redy", "tests", "acasxu_nets", "pyproject.toml")
 
@@ -25,6 +27,11 @@ _COMPARISON = [["tests/unit/test_difference.py"], ["tests/property/test_comparis
 _TESTS = {
     "branching": [
         ["tests/unit/test_branching.py", "-k", "not samples_of"],
+        ["tests/property/test_phase_exact.py"],
+    ],
+    "branching/octet.py": [
+        ["tests/unit/test_branching.py", "-k", "octet and not samples_of"],
+        ["tests/unit/test_branching.py", "-k", "not box and not octet and not samples_of"],
         ["tests/property/test_phase_exact.py"],
     ],
     "branching/difference.py": _COMPARISON,
@@ -56,7 +63,7 @@ class Mutation:
 
 
 _BOX, _LAYER, _POINT = "branching/box.py", "branching/layer.py", "branching/point.py"
-_PACKED = "branching/packed.py"
+_PACKED, _OCTET = "branching/packed.py", "branching/octet.py"
 _DIFFERENCE, _COMPARE = "branching/difference.py", "branching/compare.py"
 _AFFINE, _CROWN = "bounds/affine.py", "bounds/crown.py"
 _ZONOTOPE, _CHORD = "bounds/zonotope.py", "bounds/relaxation.py"
@@ -323,12 +330,6 @@ MUTATIONS = (
         "        if lower > known_lower[unit]:\n            known_lower[unit] = lower\n        if",
         "        known_lower[unit] = lower\n        if",
     ),
-    Mutation(
-        "bound of the target of the wrong side",
-        _BOX,
-        "bound = lower if sign > 0 else -upper",
-        "bound = lower if sign > 0 else -lower",
-    ),
     # ReLU.
     Mutation(
         "intercept from one end only",
@@ -417,7 +418,10 @@ MUTATIONS = (
     # A layer on a slice.
     Mutation("open boxes not counted", _LAYER, "open_boxes[i] += 1", "open_boxes[i] += 0"),
     Mutation(
-        "too small a box forgotten", _LAYER, "state[i] = GIVEN_UP  # the box", "pass  # the box"
+        "too small a box forgotten",
+        _LAYER,
+        "            state[i] = GIVEN_UP\n\n",
+        "            state[i] = OPEN\n\n",
     ),
     Mutation(
         "proved although open",
@@ -431,22 +435,22 @@ MUTATIONS = (
     Mutation(
         "half of a box lost",
         _LAYER,
-        "following[1 - side][half, d] = middle",
-        "following[0][half, d] = middle",
+        "            if part & parts:\n                eight.lower[at] = middle",
+        "            if part & 1:\n                eight.lower[at] = middle",
     ),
-    Mutation("refuted without an error bound", _LAYER, "< -error[unit]\n", "< 0.0\n"),
+    Mutation("refuted without an error bound", _LAYER, "< -error[begin + i]\n", "< 0.0\n"),
     Mutation(
         "refuted by the other sign",
         _LAYER,
-        "sign[i] * value[unit] <",
-        "-sign[i] * value[unit] <",
+        "isfinite(value) and sign[i] * value <",
+        "isfinite(value) and -sign[i] * value <",
     ),
     Mutation("open for one sign only", _LAYER, "or (sign < 0 and known_upper > 0.0)", ""),
     Mutation(
         "root bounds of a smaller box",
         _LAYER,
-        "        if root:\n            known_lower",
-        "        if True:\n            known_lower",
+        "            if root:\n                for unit",
+        "            if True:\n                for unit",
     ),
     Mutation(
         "proved phase of the wrong sign",
@@ -454,15 +458,41 @@ MUTATIONS = (
         "known_lower[unit] = max(known_lower[unit], 0.0)",
         "known_upper[unit] = min(known_upper[unit], 0.0)",
     ),
-    Mutation("budget overrun", _LAYER, "if 2 * still <= room:", "if still <= room:"),
+    Mutation("budget overrun", _LAYER, "if LANES * still <= room:", "if still <= room:"),
     Mutation(
         "witness outside of the slice",
         _LAYER,
-        "point[d] = min(max(corner, inner[0][d]), inner[1][d])",
-        "point[d] = corner",
+        "eight.point[at] = min(max(corner, inner[0][d]), inner[1][d])",
+        "eight.point[at] = corner",
     ),
     Mutation("at the root whatever happened", _LAYER, "at_root[i] = root", "at_root[i] = True"),
-    Mutation("refuted by an infinite value", _LAYER, "isfinite(value[unit]) and ", ""),
+    Mutation("refuted by an infinite value", _LAYER, "isfinite(value) and ", ""),
+    Mutation(
+        "a part of a box lost",
+        _LAYER,
+        "for part in range(parts):\n        if _closed_part",
+        "for part in range(parts - 1):\n        if _closed_part",
+    ),
+    Mutation(
+        "a part with the ends of another",
+        _LAYER,
+        "lower[boxes, d] = eight.lower[d * LANES + part]",
+        "lower[boxes, d] = eight.lower[d * LANES]",
+    ),
+    Mutation(
+        "a box the less kept",
+        _LAYER,
+        "        boxes += 1\n    return boxes",
+        "    return boxes + 1",
+    ),
+    Mutation(
+        "value at eight points without bias",
+        _POINT,
+        "v0, v1 = splat(net.bias[u0]), splat(net.bias[u1])",
+        "v0, v1 = splat(0.0), splat(0.0)",
+    ),
+    # Octets.
+    *(Mutation(name, _OCTET, old, new, why) for name, old, new, why in OCTET),
     # Points.
     Mutation(
         "underflow of the error of a term dropped",

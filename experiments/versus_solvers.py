@@ -1,6 +1,6 @@
 """The same queries asked of redy's branch and bound, of MILP solvers, of Z3 and of Marabou.
 
-    python experiments/versus_solvers.py experiments/queries/acasxu.json.gz --networks FOLDER \
+    python -m experiments.versus_solvers experiments/queries/acasxu.json.gz --networks FOLDER \
         --marabou-python VENV/bin/python --cache answers.jsonl --seconds 20
 
 Every query is asked of all backends one after the other, on one core, in a shuffled order, so that
@@ -29,9 +29,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from marabou_backend import Marabou, MarabouQuery
-from queries.recorded import Recorded, read
 
+from experiments.marabou_backend import Marabou, MarabouQuery
+from experiments.queries.recorded import Recorded, read
 from redy.criteria.answers import BUDGET, REDY, Answerer
 from redy.criteria.queries import Kind, Query
 from redy.encodings.builder import Builder

@@ -380,30 +380,3 @@ def propagate(net, ws, lower, upper, known_lower, known_upper, last):
             affine(net, ws, layer, unit, count)
             _tighten(net, ws, unit, count, known_lower, known_upper)
         _activate(net, ws, layer, known_lower, known_upper)
-
-
-@kernel
-def target_bounds(net, ws, layer, unit, sign, known_lower, known_upper):
-    """Whether sign * z >= 0 is now known of ``unit`` of ``layer``; earlier layers are propagated.
-
-    If it stays open, the unit's form adds to ws.influence.
-    """
-    count = ws.generators[layer - 1]
-    affine(net, ws, layer, unit, count)
-    lower, upper = plain_bounds(ws, unit, count)
-    bound = lower if sign > 0 else -upper
-    if bound < 0.0:
-        bound = max(bound, _lower_bound(net, ws, unit, count, float(sign)))
-    if sign > 0:
-        if bound > known_lower[unit]:
-            known_lower[unit] = bound
-        decided = known_lower[unit] >= 0.0
-    else:
-        if -bound < known_upper[unit]:
-            known_upper[unit] = -bound
-        decided = known_upper[unit] <= 0.0
-    if not decided:
-        share = 1.0 / (radius_of(ws.pre_form[unit], count) + TINY)
-        for e in range(count):
-            ws.influence[e] += share * abs(ws.pre_form[unit, e])
-    return decided

@@ -1,10 +1,11 @@
 """Branch and bound over input boxes for the phases of one layer on one slice.
 
-Boxes are examined level by level. A box is done when every target of the layer is decided on it;
-else it is cut in two along the input that feeds the targets' remaining uncertainty most. A child
-inherits its parent's bounds. A target proved on every box is proved on the slice; a corner of a
-box that shows the target in its other phase refutes it. When the next level would exceed the
-budget, the target that keeps most boxes open is given up first.
+Boxes are examined level by level. A box on which a target of the layer stays undecided is cut in
+eight parts, by three cuts of the inputs that feed the targets' remaining uncertainty most; the
+parts are examined together (:mod:`redy.branching.octet`), with the bounds of the whole. A target
+proved on every box is proved on the slice; a corner of a box that shows the target in its other
+phase refutes it. When the next level would exceed the budget, the target that keeps most boxes
+open is given up first.
 """
 
 from __future__ import annotations
@@ -13,96 +14,21 @@ from math import isfinite
 
 import numpy as np
 
-from redy.branching.box import propagate, target_bounds
 from redy.branching.compiled import kernel
-from redy.branching.point import errors_at, values_at
+from redy.branching.octet import bound_targets, propagate, score_cuts
+from redy.branching.point import errors_at, values_at_eight
+from redy.branching.vector import LANES, load, some, store
 
 OPEN, PROVED, REFUTED, GIVEN_UP = 0, 1, 2, 3
 """What became of a target."""
+
+_CUTS = 3
+"""Cuts that make eight parts."""
 
 
 @kernel
 def _is_open(sign, known_lower, known_upper):
     return (sign > 0 and known_lower < 0.0) or (sign < 0 and known_upper > 0.0)
-
-
-@kernel
-def _best_cut(net, ws, layer, lower, upper):
-    """The input to cut: by its share in the targets' forms, directly and through ReLUs."""
-    inputs = net.start[1]
-    score = ws.row
-    for d in range(inputs):
-        score[d] = ws.influence[d]
-    for g in range(inputs, ws.generators[layer - 1]):
-        if ws.influence[g] > 0.0:
-            z = ws.pre_form[ws.crossing[g]]
-            total = 0.0
-            for d in range(inputs):
-                total += abs(z[d])
-            if total > 0.0:
-                for d in range(inputs):
-                    score[d] += ws.influence[g] * abs(z[d]) / total
-    best = -1
-    for d in range(inputs):
-        middle = 0.5 * lower[d] + 0.5 * upper[d]
-        if lower[d] < middle < upper[d] and (best < 0 or score[d] > score[best]):
-            best = d
-    return best
-
-
-@kernel
-def _promise(ws, unit, sign, inputs):
-    """How far below zero the form of ``unit``, its ReLU errors left out, gets: its share, or 0."""
-    estimate = sign * ws.pre_center[unit]
-    size = abs(estimate)
-    for d in range(inputs):
-        estimate -= abs(ws.pre_form[unit, d])
-        size += abs(ws.pre_form[unit, d])
-    return -estimate / size if estimate < 0.0 and size > 0.0 else 0.0
-
-
-@kernel
-def _refute(net, ws, layer, box, sign, state, inner, found, count, scratch):
-    """Try the corner where the most promising open target should show its other phase.
-
-    The corner is rounded to single precision and kept in the slice's part of such numbers, so that
-    it can be replayed in single precision. Returns the new count of ``found``.
-    """
-    lower, upper, known_lower, known_upper = box
-    begin = net.start[layer]
-    point, value, post, error = scratch
-    best, most = -1, 0.0
-    for i in range(sign.size):
-        unit = begin + i
-        if state[i] == OPEN and _is_open(sign[i], known_lower[unit], known_upper[unit]):
-            promise = _promise(ws, unit, sign[i], lower.size)
-            if promise > most:
-                best, most = i, promise
-    if best < 0:
-        return count
-    for d in range(lower.size):
-        downhill = sign[best] * ws.pre_form[begin + best, d]
-        corner = np.float64(np.float32(lower[d] if downhill > 0.0 else upper[d]))
-        point[d] = min(max(corner, inner[0][d]), inner[1][d])
-    values_at(net, point, layer, value, post)
-    hit = False
-    for i in range(sign.size):
-        hit |= state[i] == OPEN and sign[i] * value[begin + i] < 0.0
-    if not hit:
-        return count
-    errors_at(net, layer, post, error)
-    hit = False
-    for i in range(sign.size):
-        unit = begin + i
-        certain = isfinite(value[unit]) and sign[i] * value[unit] < -error[unit]
-        if state[i] == OPEN and certain:
-            state[i] = REFUTED
-            hit = True
-    if hit and count < found.shape[0]:
-        for d in range(point.size):
-            found[count, d] = point[d]
-        count += 1
-    return count
 
 
 @kernel
@@ -115,20 +41,130 @@ def _closed(state, sign, begin, known_lower, known_upper):
 
 
 @kernel
-def _give_up(net, layer, state, sign, level, room):
+def _closed_part(state, sign, begin, eight, part):
+    """The same of one of the eight boxes under examination."""
+    for i in range(sign.size):
+        at = (begin + i) * LANES + part
+        if state[i] == OPEN and _is_open(sign[i], eight.known_lower[at], eight.known_upper[at]):
+            return False
+    return True
+
+
+@kernel
+def _fill(eight, lower, upper, known_lower, known_upper):
+    """Make all eight boxes the box [lower, upper], with its known bounds."""
+    for d in range(lower.size):
+        store(eight.lower, d, lower[d])
+        store(eight.upper, d, upper[d])
+    for unit in range(known_lower.size):
+        store(eight.known_lower, unit, known_lower[unit])
+        store(eight.known_upper, unit, known_upper[unit])
+
+
+@kernel
+def _can_cut(eight, d):
+    """Whether input d of each of the eight boxes has a middle that is neither of its ends."""
+    lower, upper = load(eight.lower, d), load(eight.upper, d)
+    middle = 0.5 * lower + 0.5 * upper
+    return not some(middle <= lower) and not some(middle >= upper)
+
+
+@kernel
+def _cut(eight, score):
+    """Cut the box that all eight are into as many as eight; returns the number of parts.
+
+    ``score`` (inputs,) is halved with every cut of an input.
+    """
+    parts = 1
+    for _ in range(_CUTS):
+        best = -1
+        for d in range(score.size):
+            if (best < 0 or score[d] > score[best]) and _can_cut(eight, d):
+                best = d
+        if best < 0:
+            return parts
+        score[best] *= 0.5
+        for part in range(LANES):
+            at = best * LANES + part
+            middle = 0.5 * eight.lower[at] + 0.5 * eight.upper[at]
+            if part & parts:
+                eight.lower[at] = middle
+            else:
+                eight.upper[at] = middle
+        parts *= 2
+    return parts
+
+
+@kernel
+def _examine(net, eight, layer, sign, state, aim):
+    """Propagate to ``layer`` on the eight boxes and bound its open targets there."""
+    for i in range(sign.size):
+        aim[i] = sign[i] if state[i] == OPEN else 0
+    propagate(net, eight, layer)
+    bound_targets(net, eight, layer, aim)
+
+
+@kernel
+def _refute(net, eight, layer, parts, sign, state, inner, found, count, scratch):
+    """Try, per box, the corner where its most promising open target should show its other phase.
+
+    The corner is rounded to single precision and kept in the slice's part of such numbers, so that
+    it can be replayed in single precision. Returns the new count of ``found``.
+    """
+    begin, inputs = net.start[layer], net.start[1]
+    if not some(load(eight.likely, 0) >= 0.0):
+        return count
+    for part in range(LANES):
+        likely = int(eight.likely[part])
+        for d in range(inputs):
+            at = d * LANES + part
+            corner = eight.lower[at]
+            if likely >= 0 and sign[likely] * eight.pre_form[begin + likely, at] < 0.0:
+                corner = eight.upper[at]
+            corner = np.float64(np.float32(corner))
+            eight.point[at] = min(max(corner, inner[0][d]), inner[1][d])
+    values_at_eight(net, eight.point, layer, eight.value, eight.post)
+    post, error = scratch
+    for part in range(parts):
+        if eight.likely[part] < 0.0:
+            continue
+        hit = False
+        for i in range(sign.size):
+            value = eight.value[(begin + i) * LANES + part]
+            hit |= state[i] == OPEN and sign[i] * value < 0.0
+        if not hit:
+            continue
+        for unit in range(begin):
+            post[unit] = eight.post[unit * LANES + part]
+        errors_at(net, layer, post, error)
+        hit = False
+        for i in range(sign.size):
+            value = eight.value[(begin + i) * LANES + part]
+            certain = isfinite(value) and sign[i] * value < -error[begin + i]
+            if state[i] == OPEN and certain:
+                state[i] = REFUTED
+                hit = True
+        if hit and count < found.shape[0]:
+            for d in range(inputs):
+                found[count, d] = eight.point[d * LANES + part]
+            count += 1
+    return count
+
+
+@kernel
+def _give_up(net, layer, state, sign, level, boxes, room):
     """Give targets up until the next level fits in ``room``; returns the boxes still to be cut.
 
     The target that keeps most boxes open goes first.
     """
     begin = net.start[layer]
     known_lower, known_upper = level[2], level[3]
-    boxes = known_lower.shape[0]
     while True:
         still = 0
         for q in range(boxes):
             if not _closed(state, sign, begin, known_lower[q], known_upper[q]):
                 still += 1
-        if 2 * still <= room:
+        if LANES * still <= room:
             return still
         worst, most = -1, 0
         for i in range(sign.size):
@@ -144,16 +180,11 @@ def _give_up(net, layer, state, sign, level, room):
 
 
 @kernel
-def _examine(net, ws, layer, box, sign, state):
-    """Propagate to ``layer`` on one box and bound its open targets there."""
-    lower, upper, known_lower, known_upper = box
-    propagate(net, ws, lower, upper, known_lower, known_upper, layer)
-    for e in range(ws.influence.size):
-        ws.influence[e] = 0.0
+def _give_up_on(state, sign, begin, known_lower, known_upper):
+    """Give up what stays undecided on a box that is too small to be cut."""
     for i in range(sign.size):
-        unit = net.start[layer] + i
-        if state[i] == OPEN and _is_open(sign[i], known_lower[unit], known_upper[unit]):
-            target_bounds(net, ws, layer, unit, sign[i], known_lower, known_upper)
+        if state[i] == OPEN and _is_open(sign[i], known_lower[begin + i], known_upper[begin + i]):
+            state[i] = GIVEN_UP
 
 
 @kernel
@@ -171,40 +202,56 @@ def _conclude(net, layer, state, sign, open_boxes, known_lower, known_upper, at_
 
 
 @kernel(allocates=True)
-def _next_level(net, layer, state, sign, level, cut, still):
-    """The halves of the ``still`` boxes that some open target keeps undecided."""
-    box_lower, box_upper, known_lower, known_upper = level
-    inputs, units = box_lower.shape[1], known_lower.shape[1]
-    following = (
-        np.empty((2 * still, inputs)),
-        np.empty((2 * still, inputs)),
-        np.empty((2 * still, units)),
-        np.empty((2 * still, units)),
+def _room_for(level, boxes):
+    """``level`` with memory for eight boxes more than ``boxes``, at least."""
+    if boxes + LANES <= level[0].shape[0]:
+        return level
+    count, inputs, units = 2 * boxes + LANES, level[0].shape[1], level[2].shape[1]
+    larger = (
+        np.empty((count, inputs)),
+        np.empty((count, inputs)),
+        np.empty((count, units)),
+        np.empty((count, units)),
+        np.empty((count, inputs)),
     )
-    half = 0
-    for q in range(box_lower.shape[0]):
-        if _closed(state, sign, net.start[layer], known_lower[q], known_upper[q]):
+    for q in range(boxes):
+        larger[0][q] = level[0][q]
+        larger[1][q] = level[1][q]
+        larger[2][q] = level[2][q]
+        larger[3][q] = level[3][q]
+        larger[4][q] = level[4][q]
+    return larger
+
+
+@kernel
+def _keep_open(eight, begin, parts, state, sign, level, boxes, open_boxes):
+    """Add those of the parts that keep a target open to ``level``; returns its number of boxes."""
+    lower, upper, known_lower, known_upper, score = level
+    for part in range(parts):
+        if _closed_part(state, sign, begin, eight, part):
             continue
-        d = cut[q]
-        middle = 0.5 * box_lower[q, d] + 0.5 * box_upper[q, d]
-        for side in range(2):
-            following[0][half] = box_lower[q]
-            following[1][half] = box_upper[q]
-            following[2][half] = known_lower[q]
-            following[3][half] = known_upper[q]
-            following[1 - side][half, d] = middle
-            half += 1
-    return following
+        for d in range(lower.shape[1]):
+            lower[boxes, d] = eight.lower[d * LANES + part]
+            upper[boxes, d] = eight.upper[d * LANES + part]
+            score[boxes, d] = eight.score[d * LANES + part]
+        for unit in range(known_lower.shape[1]):
+            known_lower[boxes, unit] = eight.known_lower[unit * LANES + part]
+            known_upper[boxes, unit] = eight.known_upper[unit * LANES + part]
+        for i in range(sign.size):
+            if _is_open(sign[i], known_lower[boxes, begin + i], known_upper[boxes, begin + i]):
+                open_boxes[i] += 1
+        boxes += 1
+    return boxes
 
 
 @kernel(allocates=True)
 def decide_layer(
-    net, ws, layer, lower, upper, inner, known_lower, known_upper, sign, budget, found
+    net, eight, layer, lower, upper, inner, known_lower, known_upper, sign, budget, found
 ):
     """Decide sign[i] * z >= 0 for the targets of ``layer`` on the slice [lower, upper].
 
     Args:
-        net, ws: the packed network and a workspace.
+        net, eight: the packed network and memory for eight boxes.
         layer: the layer, from 1.
         lower, upper: (inputs,) the slice.
         inner: two (inputs,) arrays, the slice's ends rounded inward to single precision.
@@ -219,41 +266,54 @@ def decide_layer(
     """
     begin, end, total = net.start[layer], net.start[layer + 1], net.start[-1]
     inputs = lower.size
-    scratch = (np.zeros(inputs), np.zeros(total), np.zeros(total), np.zeros(total))
+    scratch = (np.zeros(total), np.zeros(total))
     state = np.where(sign == 0, GIVEN_UP, OPEN).astype(np.int8)
+    aim = sign.copy()
     at_root = np.zeros(sign.size, dtype=np.bool_)
-    # Boxes of one level: lower and upper ends, lower and upper bounds of the units up to `layer`.
+    # Boxes of one level: lower and upper ends, lower and upper bounds of the units up to `layer`,
+    # and what cutting each input promises.
     level = (
         lower.copy().reshape(1, inputs),
         upper.copy().reshape(1, inputs),
         known_lower[:end].copy().reshape(1, end),
         known_upper[:end].copy().reshape(1, end),
+        np.zeros((1, inputs)),
     )
-    examined, points, root = 0, 0, True
-    while level[0].shape[0] > 0:
-        cut = np.full(level[0].shape[0], -1, dtype=np.int64)
+    boxes, examined, points, root = 1, 0, 0, True
+    while boxes > 0:
+        following = (
+            np.empty((LANES, inputs)),
+            np.empty((LANES, inputs)),
+            np.empty((LANES, end)),
+            np.empty((LANES, end)),
+            np.empty((LANES, inputs)),
+        )
         open_boxes = np.zeros(sign.size, dtype=np.int64)
-        for q in range(cut.size):
-            box = (level[0][q], level[1][q], level[2][q], level[3][q])
-            if _closed(state, sign, begin, box[2], box[3]):
+        kept = 0
+        for q in range(boxes):
+            if _closed(state, sign, begin, level[2][q], level[3][q]):
                 continue
-            _examine(net, ws, layer, box, sign, state)
-            examined += 1
-            if not _closed(state, sign, begin, box[2], box[3]):
-                points = _refute(net, ws, layer, box, sign, state, inner, found, points, scratch)
-            if _closed(state, sign, begin, box[2], box[3]):
-                continue
-            cut[q] = _best_cut(net, ws, layer, box[0], box[1])
-            for i in range(sign.size):
-                if _is_open(sign[i], box[2][begin + i], box[3][begin + i]):
-                    open_boxes[i] += 1
-                    if state[i] == OPEN and cut[q] < 0:
-                        state[i] = GIVEN_UP  # the box is too small to be cut
-        if root:
-            known_lower[:end] = np.maximum(known_lower[:end], level[2][0])
-            known_upper[:end] = np.minimum(known_upper[:end], level[3][0])
+            _fill(eight, level[0][q], level[1][q], level[2][q], level[3][q])
+            parts = 1
+            if not root:
+                parts = _cut(eight, level[4][q])
+                if parts == 1:
+                    _give_up_on(state, sign, begin, level[2][q], level[3][q])
+                    continue
+            _examine(net, eight, layer, sign, state, aim)
+            examined += parts
+            if root:
+                for unit in range(end):
+                    known_lower[unit] = eight.known_lower[unit * LANES]
+                    known_upper[unit] = eight.known_upper[unit * LANES]
+            points = _refute(net, eight, layer, parts, sign, state, inner, found, points, scratch)
+            score_cuts(net, eight, layer)
+            following = _room_for(following, kept)
+            kept = _keep_open(eight, begin, parts, state, sign, following, kept, open_boxes)
         _conclude(net, layer, state, sign, open_boxes, known_lower, known_upper, at_root, root)
-        still = _give_up(net, layer, state, sign, level, budget - examined)
-        level = _next_level(net, layer, state, sign, level, cut, still)
+        boxes = 0
+        if kept > 0 and _give_up(net, layer, state, sign, following, kept, budget - examined) > 0:
+            boxes = kept
+        level = following
         root = False
     return state, at_root, examined, points

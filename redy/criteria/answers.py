@@ -8,9 +8,9 @@ import numpy as np
 import torch
 
 from redy.bounds import crown
-from redy.branching.box import workspace
 from redy.branching.compiled import call
 from redy.branching.layer import PROVED, REFUTED, decide_layer
+from redy.branching.octet import octet
 from redy.branching.packed import pack
 from redy.criteria import comparison
 from redy.criteria.comparison import Comparer, Region
@@ -72,7 +72,7 @@ class Answerer:
     def __init__(self, network: Network) -> None:
         self.network = network
         self._net = pack(network)
-        self._ws = workspace(self._net)
+        self._octet = octet(self._net)
         self._comparer = Comparer(network)
         self._pool = unit_pool(network.inputs, POOL)
 
@@ -134,7 +134,7 @@ class Answerer:
         state, _, _, points = call(
             decide_layer,
             self._net,
-            self._ws,
+            self._octet,
             query.layer,
             lower,
             upper,

@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from redy.branching.box import Workspace, workspace
 from redy.branching.compiled import call
 from redy.branching.layer import GIVEN_UP, PROVED, REFUTED, decide_layer
+from redy.branching.octet import Octet, octet
 from redy.branching.packed import pack
 from redy.criteria.base import Effort, SliceState, StageLog, stage
 from redy.edits import Edits, Status
@@ -61,7 +61,7 @@ class PhaseDecider:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._net = pack(network)
-        self._ws: Workspace = workspace(self._net)
+        self._octet: Octet = octet(self._net)
         self._signs = CertainSigns(network)
         self.pool = unit_pool(network.inputs, POOL)
 
@@ -95,7 +95,7 @@ class PhaseDecider:
             state, at_root, examined, added = call(
                 decide_layer,
                 self._net,
-                self._ws,
+                self._octet,
                 k,
                 lower,
                 upper,

@@ -16,10 +16,15 @@ import pytest
 
 import redy
 from redy.branching import box as kernels
-from redy.branching.box import Workspace, propagate, target_bounds, workspace
+from redy.branching import octet as octets
+from redy.branching.box import Workspace, affine, propagate, workspace
+from redy.branching.compiled import kernel
+from redy.branching.hull import _bound_unit
 from redy.branching.layer import GIVEN_UP, OPEN, PROVED, REFUTED, decide_layer
+from redy.branching.octet import octet
 from redy.branching.packed import Packed, pack
-from redy.branching.point import errors_at, values_at
+from redy.branching.point import errors_at, values_at, values_at_eight
+from redy.branching.vector import LANES, store
 from redy.domain import Box
 from redy.formats.domains import read_domain
 from redy.network.evaluate import preactivations
@@ -76,21 +81,26 @@ def random_box(rng, inputs):
     return lower, lower + rng.choice([0.0, 1e-9, 0.3, 1.0, 2.0], size=inputs)
 
 
-class Root:
+class BoxRoot:
     """A box with all layers before ``last`` propagated and layer ``last`` bounded."""
 
     def __init__(self, network, lower, upper, last, known=None):
         self.network, self.last = network, last
         self.net: Packed = pack(network)
-        self.ws: Workspace = workspace(self.net)
         total = int(self.net.start[-1])
         self.lower = np.full(total, -np.inf) if known is None else known[0].copy()
         self.upper = np.full(total, np.inf) if known is None else known[1].copy()
         self.box = (np.array(lower, dtype=float), np.array(upper, dtype=float))
-        propagate(self.net, self.ws, *self.box, self.lower, self.upper, last)
-        for unit in self.units(last):
-            for sign in (1, -1):
-                target_bounds(self.net, self.ws, last, unit, sign, self.lower, self.upper)
+        self.ws: Workspace = self.propagated()
+
+    def propagated(self):
+        ws = workspace(self.net)
+        propagate(self.net, ws, *self.box, self.lower, self.upper, self.last)
+        count = int(ws.generators[self.last - 1])
+        for unit in self.units(self.last):
+            affine(self.net, ws, self.last, unit, count)
+            _bound_unit(self.net, ws, unit, count, self.lower, self.upper)
+        return ws
 
     def units(self, k):
         return range(int(self.net.start[k]), int(self.net.start[k + 1]))
@@ -108,10 +118,115 @@ class Root:
 
     def chosen(self, i):
         unit = int(self.net.start[self.last]) + i
-        return (
-            kernels._lower_bound(self.net, self.ws, unit, self.count, 1.0),
-            -kernels._lower_bound(self.net, self.ws, unit, self.count, -1.0),
+        lower, upper = (
+            sign * self.lower_bound(self.net, self.ws, unit, self.count, sign) for sign in (1, -1)
         )
+        return lower, upper
+
+    @staticmethod
+    def lower_bound(net, ws, unit, count, sign):
+        return kernels._lower_bound(net, ws, unit, count, float(sign))
+
+    @staticmethod
+    def relax(_net, ws, lower, upper):
+        """Relax neuron 1, of one input."""
+        kernels._relax(ws, 1, 1, 2, 1, lower, upper)
+
+
+@kernel
+def _ends(net, eight, unit, count, out):
+    lower, upper = octets._plain_bounds(eight, unit, count)
+    store(out, 0, lower)
+    store(out, 1, upper)
+    store(out, 2, octets._lower_bound(net, eight, unit, count, 1.0))
+    store(out, 3, octets._lower_bound(net, eight, unit, count, -1.0))
+
+
+class OctetRoot(BoxRoot):
+    """The same of one of eight boxes; the other seven are halves of it, which cross less."""
+
+    PART = 5
+
+    def propagated(self):
+        net, inputs = self.net, len(self.box[0])
+        self.eight = eight = octet(net)
+        for row, values in zip((eight.lower, eight.upper), self.box, strict=True):
+            row[:] = np.repeat(values, LANES)
+        for part in range(LANES):
+            d = part % inputs * LANES + part
+            middle = 0.5 * eight.lower[d] + 0.5 * eight.upper[d]
+            if part != self.PART:
+                (eight.lower if part % 2 else eight.upper)[d] = middle
+        eight.known_lower[:] = np.repeat(self.lower, LANES)
+        eight.known_upper[:] = np.repeat(self.upper, LANES)
+        octets.propagate(net, eight, self.last)
+        for sign in (1, -1):
+            signs = np.full(len(self.units(self.last)), sign, dtype=np.int8)
+            octets.bound_targets(net, eight, self.last, signs)
+        # What stays closed for one sign has no form yet.
+        octets._affine(net, eight, self.last, np.array(self.units(self.last)))
+        self.lower[:] = eight.known_lower[self.PART :: LANES]
+        self.upper[:] = eight.known_upper[self.PART :: LANES]
+        return part_of(eight, self.PART)
+
+    def ends(self, i):
+        out = np.zeros(4 * LANES)
+        _ends(self.net, self.eight, int(self.net.start[self.last]) + i, self.count, out)
+        return out[self.PART :: LANES].tolist()
+
+    def plain(self, i):
+        return tuple(self.ends(i)[:2])
+
+    def chosen(self, i):
+        _, _, lower, upper = self.ends(i)
+        return lower, -upper
+
+    @staticmethod
+    def lower_bound(net, ws, unit, count, sign):
+        out = np.zeros(4 * LANES)
+        _ends(net, eight_of(net, ws), unit, count, out)
+        return out[(2 if sign > 0 else 3) * LANES + OctetRoot.PART]
+
+    @staticmethod
+    def relax(net, ws, lower, upper):
+        eight = eight_of(net, ws)
+        eight.known_lower[LANES : 2 * LANES] = lower
+        eight.known_upper[LANES : 2 * LANES] = upper
+        octets._relax(eight, 1, 1, 2, 1)
+        done = part_of(eight, OctetRoot.PART)
+        for name in ("center", "slack", "form", "slope", "intercept"):
+            here = getattr(done, name)
+            getattr(ws, name)[tuple(slice(n) for n in here.shape)] = here
+
+
+_SHARED = ("alive", "alive_count", "generators", "crossing", "before")
+
+
+def part_of(eight, part):
+    """The forms of one of eight boxes."""
+    rows = {
+        name: getattr(eight, name)[
+            ..., slice(None) if name in _SHARED else slice(part, None, LANES)
+        ]
+        for name in Workspace._fields
+    }
+    return Workspace(**rows)
+
+
+def eight_of(net, ws):
+    """Eight times the same forms."""
+    eight = octet(net)
+    for name in Workspace._fields:
+        one, row = getattr(ws, name), getattr(eight, name)
+        wide = one if name in _SHARED else np.repeat(one, LANES, axis=-1)
+        row[:] = wide[..., : row.shape[-1]]
+    return eight
+
+
+@pytest.fixture(params=[BoxRoot, OctetRoot], ids=["box", "octet"])
+def root_of(request):
+    """What bounds a box: alone, or with seven others."""
+    return request.param
 
 
 def exact(values):
@@ -146,6 +261,10 @@ def assert_forms_hold(root, point):
             unit = int(ws.crossing[g])
             z = pres[k - 1][unit - int(net.start[k])]
             slope, mu = exact((ws.slope[g], ws.intercept[g]))
+            if mu == 0:  # it crosses in another of the eight boxes
+                assert max(z, Fraction(0)) == slope * z or root.upper[unit] <= 0
+                eps.append(Fraction(0))
+                continue
             eps.append((max(z, Fraction(0)) - slope * z - mu) / mu)
             assert abs(eps[-1]) <= 1, f"generator {g}"
             reach = abs(exact(ws.pre_form[unit, :before] * 0 + ws.pre_center[unit])[0]) + sum(
@@ -181,12 +300,12 @@ def points_of(rng, lower, upper, count=6):
 
 @pytest.mark.parametrize("kind", ENTRIES)
 @pytest.mark.parametrize("seed", range(40))
-def test_forms_and_bounds_hold_exactly(kind, seed):
+def test_forms_and_bounds_hold_exactly(kind, seed, root_of):
     rng = np.random.default_rng(seed)
     widths = (int(rng.integers(1, 4)), *(int(w) for w in rng.integers(1, 7, size=2)), 2)
     network = random_network(rng, widths, ENTRIES[kind])
     lower, upper = random_box(rng, widths[0])
-    root = Root(network, lower, upper, len(network.layers))
+    root = root_of(network, lower, upper, len(network.layers))
     for point in points_of(rng, lower, upper):
         assert_forms_hold(root, point)
         for k, pre in enumerate(exact_preactivations(network, point), start=1):
@@ -199,12 +318,12 @@ def test_forms_and_bounds_hold_exactly(kind, seed):
 
 @pytest.mark.parametrize("kind", ENTRIES)
 @pytest.mark.parametrize("seed", range(25))
-def test_bounds_contain_the_exact_range(kind, seed):
+def test_bounds_contain_the_exact_range(kind, seed, root_of):
     rng = np.random.default_rng([1, seed])
     widths = (int(rng.integers(1, 3)), *(int(w) for w in rng.integers(2, 4, size=2)), 2)
     network = random_network(rng, widths, ENTRIES[kind])
     lower, upper = random_box(rng, widths[0])
-    root = Root(network, lower, upper, len(network.layers))
+    root = root_of(network, lower, upper, len(network.layers))
     ranges = exact_ranges(network, Box(lower, upper))
     for k, of_layer in enumerate(ranges, start=1):
         for i, extremes in enumerate(of_layer):
@@ -215,24 +334,24 @@ def test_bounds_contain_the_exact_range(kind, seed):
 
 
 @pytest.mark.parametrize("seed", range(8))
-def test_bounds_contain_samples_of_a_network_of_real_size(seed):
+def test_bounds_contain_samples_of_a_network_of_real_size(seed, root_of):
     rng = np.random.default_rng(seed)
     network = random_network(rng, (5, 50, 50, 50, 50, 50, 50, 5), skips=seed % 2 == 1)
     lower = rng.normal(size=5)
     upper = lower + 2.0 ** -rng.integers(0, 8, size=5)
-    assert_samples_inside(network, lower, upper, rng)
+    assert_samples_inside(network, lower, upper, rng, root_of)
 
 
-def test_bounds_contain_samples_of_the_trained_network():
+def test_bounds_contain_samples_of_the_trained_network(root_of):
     network = redy.load(ACAS).network
     grid = Grid.bisecting(read_domain("acasxu", 5), 32768)
     rng = np.random.default_rng(0)
     for lower, upper in zip(*grid.boxes(rng.integers(0, 32768, size=12)), strict=True):
-        assert_samples_inside(network, lower, upper, rng)
+        assert_samples_inside(network, lower, upper, rng, root_of)
 
 
-def assert_samples_inside(network, lower, upper, rng):
-    root = Root(network, lower, upper, len(network.layers))
+def assert_samples_inside(network, lower, upper, rng, root_of):
+    root = root_of(network, lower, upper, len(network.layers))
     points = points_of(rng, lower, upper, 2000)
     tight = 0
     for k, pre in enumerate(preactivations(network, points), start=1):
@@ -252,11 +371,11 @@ def assert_samples_inside(network, lower, upper, rng):
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_chosen_slopes_are_at_least_as_tight(seed):
+def test_chosen_slopes_are_at_least_as_tight(seed, root_of):
     rng = np.random.default_rng(seed)
     network = random_network(rng, (3, 8, 8, 4))
     lower = rng.normal(size=3)
-    root = Root(network, lower, lower + 1.0, 3)
+    root = root_of(network, lower, lower + 1.0, 3)
     for i in range(4):
         low, high = root.plain(i)
         chosen_low, chosen_high = root.chosen(i)
@@ -265,7 +384,7 @@ def test_chosen_slopes_are_at_least_as_tight(seed):
         assert chosen_high <= high + rounding
 
 
-def test_chosen_slopes_by_hand():
+def test_chosen_slopes_by_hand(root_of):
     """relu(x) on [-1, 1] is x/2 + 1/4 -+ 1/4: at least -1/2, but relu(x) >= 0 is at least 0.
 
     relu(x) - x, at least -1/2 as a form, is at least 0 with relu(x) >= x; its upper bound 1 is
@@ -278,7 +397,7 @@ def test_chosen_slopes_by_hand():
             layer({0: [[0.0], [-1.0], [0.5]], 1: [[1, 0], [1, 0], [-1, 1]]}, [0.0] * 3, relu=False),
         ),
     )
-    root = Root(network, [-1.0], [1.0], 2)
+    root = root_of(network, [-1.0], [1.0], 2)
     assert root.plain(0) == pytest.approx((-0.5, 1.0))
     assert root.chosen(0) == pytest.approx((0.0, 1.0))
     assert root.plain(1) == pytest.approx((-0.5, 1.0))
@@ -288,7 +407,7 @@ def test_chosen_slopes_by_hand():
 
 
 @pytest.mark.parametrize("seed", range(300))
-def test_the_slope_choice_alone_pays_for_its_own_rounding(seed):
+def test_the_slope_choice_alone_pays_for_its_own_rounding(seed, root_of):
     """A form made by hand, free of error: every bit of slack is the choice's own.
 
     One neuron z over one input, and a target whose bound nearly cancels to the last bit.
@@ -313,10 +432,10 @@ def test_the_slope_choice_alone_pays_for_its_own_rounding(seed):
     ws.pre_form[target, 0] = weight * (slope - alpha) * coefficient
     ws.pre_form[target, 1] = weight * mu
     ws.pre_center[target] = weight * (slope - alpha) * center + weight * mu
-    bounds = {1.0: kernels._lower_bound(net, ws, target, 2, 1.0)}
+    bounds = {1.0: root_of.lower_bound(net, ws, target, 2, 1.0)}
     ws.pre_form[target] *= -1
     ws.pre_center[target] *= -1
-    bounds[-1.0] = kernels._lower_bound(net, ws, target, 2, -1.0)
+    bounds[-1.0] = root_of.lower_bound(net, ws, target, 2, -1.0)
     ws.pre_form[target] *= -1
     ws.pre_center[target] *= -1
     kink = -Fraction(center) / Fraction(coefficient)
@@ -328,7 +447,7 @@ def test_the_slope_choice_alone_pays_for_its_own_rounding(seed):
             assert Fraction(bound) <= value, (sign, eps)
 
 
-def test_the_slope_choice_pays_for_the_error_of_the_neuron_behind():
+def test_the_slope_choice_pays_for_the_error_of_the_neuron_behind(root_of):
     """z is known within 0.1 only: a line in z is no better than that."""
     network = chain(([[1.0]], [0.0]), ([[1.0]], [0.0]))
     net, ws = pack(network), workspace(pack(network))
@@ -338,48 +457,48 @@ def test_the_slope_choice_pays_for_the_error_of_the_neuron_behind():
     # target = relu(z) - 0.5 x: with z = x + 0.1 or x - 0.1 somewhere.
     ws.pre_form[2, :2] = 0.0, 0.3
     ws.pre_center[2], ws.pre_slack[2] = 0.3, 0.0
-    bound = kernels._lower_bound(net, ws, 2, 2, 1.0)
+    bound = root_of.lower_bound(net, ws, 2, 2, 1.0)
     # The target is relu(z) - z / 2 >= |z| / 2 >= 0; as a form in x it is 0.3 + 0.3 eps.
     assert bound <= 0.0
     ws.pre_form[2, :2] = 0.5, 0.3  # + x / 2: relu(z) + (x - z) / 2, least at z = 0, x = -0.1
-    assert kernels._lower_bound(net, ws, 2, 2, 1.0) <= -0.05
+    assert root_of.lower_bound(net, ws, 2, 2, 1.0) <= -0.05
 
 
 # What one box knows.
 
 
-def test_a_known_phase_is_imposed():
+def test_a_known_phase_is_imposed(root_of):
     """h = relu(x) known inactive is gone; known active it is x itself."""
     network = chain(([[1.0]], [0.0]), ([[1.0]], [0.0]))
     total = 4
-    free = Root(network, [-1.0], [1.0], 2)
+    free = root_of(network, [-1.0], [1.0], 2)
     assert free.bounds(2, 0) == pytest.approx((0.0, 1.0), abs=1e-12)
     lower, upper = np.full(total, -np.inf), np.full(total, np.inf)
     upper[1] = 0.0
-    assert Root(network, [-1.0], [1.0], 2, (lower, upper)).bounds(2, 0) == pytest.approx((0, 0))
+    assert root_of(network, [-1.0], [1.0], 2, (lower, upper)).bounds(2, 0) == pytest.approx((0, 0))
     upper[1], lower[1] = np.inf, 0.0
-    root = Root(network, [-1.0], [1.0], 2, (lower, upper))
+    root = root_of(network, [-1.0], [1.0], 2, (lower, upper))
     assert root.plain(0) == pytest.approx((-1.0, 1.0))
     assert root.ws.generators[1] == 1
 
 
-def test_known_bounds_are_kept_and_used():
+def test_known_bounds_are_kept_and_used(root_of):
     network = chain(([[1.0]], [0.0]), ([[1.0]], [0.0]))
     known = np.array([-np.inf, -0.25, -np.inf, -np.inf]), np.array([np.inf, 0.5, 0.4, np.inf])
-    root = Root(network, [-1.0], [1.0], 2, known)
+    root = root_of(network, [-1.0], [1.0], 2, known)
     assert root.bounds(1, 0) == (-0.25, 0.5)
     assert root.bounds(2, 0)[1] == 0.4
     assert root.ws.slope[1] == pytest.approx(2 / 3)
     assert root.ws.intercept[1] == pytest.approx(1 / 12)
 
 
-def test_not_a_number_decides_nothing():
+def test_not_a_number_decides_nothing(root_of):
     network = chain(
         ([[1e308, 1e308], [1e308, -1e308]], [0.0, 0.0]),
         ([[1e308, -1e308], [-1e308, 1e308]], [0.0, 0.0]),
         inputs=2,
     )
-    root = Root(network, [1.0, 1.0], [2.0, 2.0], 2)
+    root = root_of(network, [1.0, 1.0], [2.0, 2.0], 2)
     for i in range(2):
         low, high = root.bounds(2, i)
         assert (
@@ -391,13 +510,13 @@ def test_not_a_number_decides_nothing():
 
 
 @pytest.mark.parametrize("permutation", range(6))
-def test_a_sum_that_overflows_on_the_way_is_not_large(permutation):
+def test_a_sum_that_overflows_on_the_way_is_not_large(permutation, root_of):
     """Two terms overflow, the others would bring the sum back below zero."""
     weights = [1.7e308] * 2 + [-1.7e308] * 3
     weights = np.random.default_rng(permutation).permutation(weights)
     network = chain(([weights], [0.0]), inputs=5)
     point = np.full(5, 0.6)
-    low, high = Root(network, point, point, 1).bounds(1, 0)
+    low, high = root_of(network, point, point, 1).bounds(1, 0)
     truth = exact_preactivations(network, point)[0][0]
     assert encloses(low, high, (truth, truth))
     assert CertainSigns(network)(point[None])[0, 0] <= 0
@@ -407,12 +526,12 @@ def test_a_sum_that_overflows_on_the_way_is_not_large(permutation):
 
 @pytest.mark.parametrize("sign", [1, -1])
 @pytest.mark.parametrize("relu", [True, False])
-def test_a_sum_that_is_computed_as_infinite_proves_nothing(sign, relu):
+def test_a_sum_that_is_computed_as_infinite_proves_nothing(sign, relu, root_of):
     """Infinity less a finite error is infinity; in truth the sum is -0.66e308 times the sign."""
     weights = sign * np.array([[1.7e308, 1.7e308, -1.4e308, -1.4e308, -1.7e308]])
     network = Network(5, (layer({0: weights}, [0.0], relu), layer({1: [[1.0]]}, [0.0], relu=False)))
     point = np.full(5, 0.6)
-    root = Root(network, point, point, 1)
+    root = root_of(network, point, point, 1)
     assert root.ws.pre_center[5] == sign * np.inf
     z = exact_preactivations(network, point)[0][0]
     for low, high in (root.bounds(1, 0), root.plain(0), root.chosen(0)):
@@ -421,7 +540,7 @@ def test_a_sum_that_is_computed_as_infinite_proves_nothing(sign, relu):
     state, *_ = decide(network, 1, point, point, [sign], 10)
     assert state.tolist() == [GIVEN_UP]
     # The output reads it: nothing is known of that either.
-    low, high = Root(network, point, point, 2).bounds(2, 0)
+    low, high = root_of(network, point, point, 2).bounds(2, 0)
     assert not low > max(z, 0 if relu else z)
     assert not high < max(z, 0 if relu else z)
 
@@ -461,11 +580,11 @@ CANCELLING = {
 
 
 @pytest.mark.parametrize("name", CANCELLING)
-def test_cancellation_on_a_box_without_width(name):
+def test_cancellation_on_a_box_without_width(name, root_of):
     parts, inputs, point = CANCELLING[name]
     network = chain(*parts, inputs=inputs)
     pres = exact_preactivations(network, point)
-    root = Root(network, point, point, len(parts))
+    root = root_of(network, point, point, len(parts))
     value, error = at_point(network, point, len(parts))
     signs = CertainSigns(network)(np.array([point]))[0]
     for n, (k, i) in enumerate(network.neurons):
@@ -508,7 +627,24 @@ def test_values_lie_within_their_errors(kind, seed):
         assert all(c in {0, s} for c, s in zip(certain, exact_signs, strict=True))
 
 
-def test_a_value_is_within_its_error_where_only_the_terms_are_rounded():
+@pytest.mark.parametrize("kind", ENTRIES)
+@pytest.mark.parametrize("seed", range(20))
+def test_values_at_eight_points_lie_within_their_errors(kind, seed):
+    rng = np.random.default_rng([4, seed])
+    network = random_network(rng, (3, 6, 5, 3), ENTRIES[kind])
+    net = pack(network)
+    total = int(net.start[-1])
+    points = rng.normal(size=(LANES, 3))
+    value, post, error = np.zeros(total * LANES), np.zeros(total * LANES), np.zeros(total)
+    values_at_eight(net, points.T.ravel(), 3, value, post)
+    for part, point in enumerate(points):
+        errors_at(net, 3, post[part::LANES].copy(), error)
+        flat = [z for pre in exact_preactivations(network, point) for z in pre]
+        for z, v, e in zip(flat, value[part::LANES][3:], error[3:], strict=True):
+            assert abs(Fraction(float(v)) - z) <= Fraction(float(e))
+
+
+def test_a_value_is_within_its_error_where_only_the_terms_are_rounded(root_of):
     """Without a bias, at a point: the inputs' own rounding is the only error there is."""
     rng = np.random.default_rng(3)
     for _ in range(200):
@@ -517,10 +653,10 @@ def test_a_value_is_within_its_error_where_only_the_terms_are_rounded():
         value, error = at_point(network, point, 1)
         z = exact_preactivations(network, point)[0][0]
         assert abs(Fraction(value[3]) - z) <= Fraction(error[3])
-        assert encloses(*Root(network, point, point, 1).bounds(1, 0), (z, z))
+        assert encloses(*root_of(network, point, point, 1).bounds(1, 0), (z, z))
 
 
-def test_an_error_reaches_the_next_layer():
+def test_an_error_reaches_the_next_layer(root_of):
     """The first layer's error of about 1 is multiplied by 1e8; the second layer's own is small."""
     network = chain(([[BIG, 1.0]], [-BIG]), ([[1e8]], [-1e8]), inputs=2)
     point = [1.0, 0.6]
@@ -529,18 +665,18 @@ def test_an_error_reaches_the_next_layer():
     assert value[3] != z  # what is computed is wrong
     assert abs(Fraction(value[3]) - z) <= Fraction(error[3])
     assert CertainSigns(network)(np.array([point]))[0].tolist()[1] in {0, -1}
-    low, high = Root(network, point, point, 2).bounds(2, 0)
+    low, high = root_of(network, point, point, 2).bounds(2, 0)
     assert encloses(low, high, (z, z))
 
 
-def test_a_dead_neuron_may_be_alive_by_its_error():
+def test_a_dead_neuron_may_be_alive_by_its_error(root_of):
     """The first neuron is computed as 0 or less and is 1/4 in truth: what reads it must know."""
     network = chain(([[BIG, 0.25]], [-BIG]), ([[-1.0]], [0.1]), inputs=2)
     point = [1.0, 1.0]
     pres = exact_preactivations(network, point)
     value, error = at_point(network, point, 2)
     assert abs(Fraction(value[3]) - pres[1][0]) <= Fraction(error[3])
-    low, high = Root(network, point, point, 2).bounds(2, 0)
+    low, high = root_of(network, point, point, 2).bounds(2, 0)
     assert encloses(low, high, (pres[1][0],) * 2)
 
 
@@ -561,10 +697,10 @@ def test_a_dead_neuron_may_be_alive_by_its_error():
         (0.1, 0.3),
     ],
 )
-def test_the_input_form_covers_the_interval(lower, upper):
+def test_the_input_form_covers_the_interval(lower, upper, root_of):
     """Whatever the middle is rounded to; a bound of the input itself is as wide."""
     network = chain(([[1.0]], [0.0]))
-    root = Root(network, [lower], [upper], 1)
+    root = root_of(network, [lower], [upper], 1)
     center, reach = exact((root.ws.center[0], root.ws.form[0, 0]))
     assert center - reach <= Fraction(lower)
     assert center + reach >= Fraction(upper)
@@ -572,14 +708,14 @@ def test_the_input_form_covers_the_interval(lower, upper):
 
 
 @pytest.mark.parametrize("seed", range(40))
-def test_generators_are_rounded_where_centers_are_zero(seed):
+def test_generators_are_rounded_where_centers_are_zero(seed, root_of):
     """Around the origin only the generators' products are rounded."""
     rng = np.random.default_rng(seed)
     network = chain(
         (rng.normal(size=(2, 2)), [0.0, 0.0]), (rng.normal(size=(1, 2)), [0.0]), inputs=2
     )
     reach = rng.random(2)
-    root = Root(network, -reach, reach, 1)
+    root = root_of(network, -reach, reach, 1)
     for i, extremes in enumerate(exact_ranges(network, Box(-reach, reach))[0]):
         assert encloses(*root.plain(i), extremes)
     for d in range(2):
@@ -588,7 +724,7 @@ def test_generators_are_rounded_where_centers_are_zero(seed):
 
 
 @pytest.mark.parametrize("inputs", range(1, 10))
-def test_one_term_is_rounded_wherever_it_stands(inputs):
+def test_one_term_is_rounded_wherever_it_stands(inputs, root_of):
     """All other weights are zero; sums are unrolled by four."""
     for place in range(inputs):
         weights = np.zeros((1, inputs))
@@ -596,13 +732,13 @@ def test_one_term_is_rounded_wherever_it_stands(inputs):
         network = chain((weights, [-0.03]), inputs=inputs)
         point = np.full(inputs, 0.3)
         z = exact_preactivations(network, point)[0][0]
-        root = Root(network, point, point, 1)
+        root = root_of(network, point, point, 1)
         assert z > 0
         assert encloses(*root.plain(0), (z, z))
         assert root.ws.pre_slack[inputs] > 0
 
 
-def test_what_reads_nothing_is_exactly_its_bias():
+def test_what_reads_nothing_is_exactly_its_bias(root_of):
     """Weights of zero, inputs that are zero, neurons that are dead: no rounding, and so decided."""
     network = chain(
         ([[0.0, 0.0], [-1.0, 0.0], [0.0, 3.0]], [0.0, -2.0, 0.0]),
@@ -613,7 +749,7 @@ def test_what_reads_nothing_is_exactly_its_bias():
     state, at_root, *_ = decide(network, 1, lower, upper, [-1, -1, 1], 10)
     assert state.tolist() == [PROVED] * 3
     assert at_root.all()
-    root = Root(network, lower, upper, 2)
+    root = root_of(network, lower, upper, 2)
     assert root.plain(0) == (0.0, 0.0)
     assert root.plain(1) == (-5e-324, -5e-324)
     for sign in (1, -1):
@@ -621,26 +757,27 @@ def test_what_reads_nothing_is_exactly_its_bias():
         assert state.tolist() == [PROVED, PROVED]
 
 
-def test_a_point_has_no_generator():
+def test_a_point_has_no_generator(root_of):
     network = chain(([[1.0]], [-1.0]))
-    root = Root(network, [0.1], [0.1], 1)
+    root = root_of(network, [0.1], [0.1], 1)
     assert root.ws.form[0, 0] == 0.0
     assert root.ws.center[0] == 0.1
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_the_relaxation_alone_pays_for_its_own_rounding(seed):
+def test_the_relaxation_alone_pays_for_its_own_rounding(seed, root_of):
     """One crossing neuron whose form is free of error, with known bounds of any kind."""
     rng = np.random.default_rng(seed)
     network = chain(([[1.0]], [0.0]), ([[1.0]], [0.0]))
-    ws = workspace(pack(network))
+    net = pack(network)
+    ws = workspace(net)
     ws.pre_center[1] = rng.normal()
     ws.pre_form[1, 0] = (abs(ws.pre_center[1]) + rng.random()) * rng.choice([1, -1])
     ws.pre_slack[1] = 0.0
     center, coefficient = exact((ws.pre_center[1], ws.pre_form[1, 0]))
     lower = np.nextafter(float(center - abs(coefficient)), -np.inf)
     upper = np.nextafter(float(center + abs(coefficient)), np.inf)
-    kernels._relax(ws, 1, 1, 2, 1, lower, upper)
+    root_of.relax(net, ws, lower, upper)
     slope, mu = exact((ws.slope[1], ws.intercept[1]))
     assert 0 <= slope <= 1
     for eps in (Fraction(-1), Fraction(1), -center / coefficient, Fraction(1, 3)):
@@ -656,7 +793,7 @@ def test_the_relaxation_alone_pays_for_its_own_rounding(seed):
 # Underflow.
 
 
-def test_what_underflows_in_a_generator_is_not_forgotten():
+def test_what_underflows_in_a_generator_is_not_forgotten(root_of):
     """1e-200 * 1e-200 underflows, times 1e100 it does not: |x| 1e-300 - 2e-301 is not above zero.
 
     Cancelling a generator of weight 1e-400, the choice of slopes must not take 0 for 1e-400.
@@ -671,7 +808,7 @@ def test_what_underflows_in_a_generator_is_not_forgotten():
         ),
     )
     for lower, upper in ((-1.0, 1.0), (-1.0, 2.0), (-3.0, 2.0)):
-        root = Root(network, [lower], [upper], 3)
+        root = root_of(network, [lower], [upper], 3)
         ranges = exact_ranges(network, Box([lower], [upper]))[2]
         for i, extremes in enumerate(ranges):
             assert encloses(*root.chosen(i), extremes)
@@ -680,7 +817,7 @@ def test_what_underflows_in_a_generator_is_not_forgotten():
 
 @pytest.mark.parametrize("weight", [5e-324, 1e-323, 1.5e-323, 5e-323, 1e-320])
 @pytest.mark.parametrize("ends", [(-1.0, 1.0), (-1.0, 3.0), (-0.7, 0.2), (-2.0, 0.1)])
-def test_slopes_times_subnormal_weights(weight, ends):
+def test_slopes_times_subnormal_weights(weight, ends, root_of):
     """The shift weight * (1 - s) has few bits left, or none, and stands before 1e200."""
     network = chain(
         ([[1e200], [-1e200], [1e200]], [0.0, 1e199, 1e199]),
@@ -690,7 +827,7 @@ def test_slopes_times_subnormal_weights(weight, ends):
         ),
     )
     lower, upper = ends
-    root = Root(network, [lower], [upper], 2)
+    root = root_of(network, [lower], [upper], 2)
     for i, extremes in enumerate(exact_ranges(network, Box([lower], [upper]))[1]):
         assert encloses(*root.chosen(i), extremes)
         assert encloses(*root.plain(i), extremes)
@@ -728,18 +865,18 @@ SUBNORMAL = [
 
 
 @pytest.mark.parametrize(("point", "weights"), SUBNORMAL)
-def test_errors_of_subnormal_inputs_do_not_underflow(point, weights):
+def test_errors_of_subnormal_inputs_do_not_underflow(point, weights, root_of):
     """gamma times 1e-310 is no number; times 1e308 it is larger than what is left of the sum."""
     network = chain(([weights], [0.0]), inputs=4)
     z = exact_preactivations(network, point)[0][0]
-    assert encloses(*Root(network, point, point, 1).bounds(1, 0), (z, z))
+    assert encloses(*root_of(network, point, point, 1).bounds(1, 0), (z, z))
     value, error = at_point(network, point, 1)
     assert abs(Fraction(value[4]) - z) <= Fraction(error[4])
     assert CertainSigns(network)(np.array([point]))[0, 0] in {0, (z > 0) - (z < 0)}
 
 
 @pytest.mark.parametrize("sign", [1, -1])
-def test_an_underflow_may_be_magnified(sign):
+def test_an_underflow_may_be_magnified(sign, root_of):
     """1e-300 times 1e-300 is computed as zero; 1e308 times that is not zero."""
     network = Network(
         1,
@@ -750,15 +887,15 @@ def test_an_underflow_may_be_magnified(sign):
         ),
     )
     z = exact_preactivations(network, [1e-300])[1][0]
-    assert encloses(*Root(network, [1e-300], [1e-300], 2).bounds(2, 0), (z, z))
+    assert encloses(*root_of(network, [1e-300], [1e-300], 2).bounds(2, 0), (z, z))
     value, error = at_point(network, [1e-300], 2)
     assert abs(Fraction(value[2]) - z) <= Fraction(error[2])
     assert CertainSigns(network)(np.array([[1e-300]]))[0, 0] == 0
 
 
-def test_underflowing_products_are_not_zero():
+def test_underflowing_products_are_not_zero(root_of):
     network = chain(([[-1e-300], [1e-300]], [0.0, 0.0]))
-    root = Root(network, [1e-300], [1e-300], 1)
+    root = root_of(network, [1e-300], [1e-300], 1)
     for i in range(2):
         low, high = root.bounds(1, i)
         assert low < 0 < high
@@ -777,7 +914,7 @@ def decide(network, k, lower, upper, sign, budget, known=None, room=64):
     found = np.zeros((room, network.inputs))
     state, at_root, examined, count = decide_layer(
         net,
-        workspace(net),
+        octet(net),
         k,
         lower,
         upper,
