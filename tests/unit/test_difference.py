@@ -19,7 +19,7 @@ from redy.criteria.comparison import Comparer
 from redy.edits import Criterion, Edit, Edits
 from redy.network.form import Layer, Network
 from tests.exact import encloses, exact_preactivations, side_by_side
-from tests.unit.test_branching import ENTRIES, Root, exact, layer, points_of, random_box
+from tests.unit.test_branching import ENTRIES, BoxRoot, exact, layer, points_of, random_box
 from tests.unit.test_branching import random_network as random_floats
 
 ZERO = Fraction(0)
@@ -67,7 +67,7 @@ def random_edits(rng, network, kept=0.5):
     return edited(codes, lines * (codes == Edit.AFFINE)[:, None], correction)
 
 
-class Compared(Root):
+class Compared(BoxRoot):
     """A box with the original and the difference propagated to layer ``last``."""
 
     def __init__(self, network, edits, lower, upper, last=None, known=None):
@@ -503,7 +503,7 @@ def test_differences_of_hidden_layers_hold_exactly(seed):
 def test_known_phases_are_used(seed):
     """Bounds that hold on the box are given; the forms hold as ever."""
     rng, network, edits, lower, upper = random_problem([2, seed], "plain")
-    free = Root(network, lower, upper, len(network.layers))
+    free = BoxRoot(network, lower, upper, len(network.layers))
     known = free.lower.copy(), free.upper.copy()
     points = points_of(rng, lower, upper, 4)
     pres = [exact_preactivations(network, point) for point in points]
