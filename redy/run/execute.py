@@ -22,8 +22,9 @@ from redy.solvers import versions
 from redy.version import __version__
 
 _TASK_SLICES = 16
-_TASK_BOXES = 16_000
-"""A task is about a second of work, so that little is lost when a run is stopped."""
+_TASK_BOXES = 320_000
+"""A task is about a second of work, so that little is lost when a run is stopped, and few are so
+small that what is done once per task counts."""
 
 
 @dataclass(frozen=True, eq=False)
