@@ -25,6 +25,7 @@ import typer
 import redy
 from experiments.fifty_slices import short_name
 from redy.edits import Edit, Status, edits_of
+from redy.formats.bundle import write_run_record
 from redy.formats.domains import read_domain
 from redy.run.progress import for_stderr
 from redy.simplify import Selection
@@ -102,6 +103,7 @@ def bundle_of(network: Path, settings: Settings) -> redy.Bundle:
             progress=for_stderr(),
         )
         bundle.save(path)
+        write_run_record(path, {"seconds": bundle.summary["seconds"], "jobs": settings.jobs})
     return redy.open(path)
 
 
