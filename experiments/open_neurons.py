@@ -21,6 +21,7 @@ import redy
 from experiments.fifty_slices import short_name
 from experiments.versus_solvers import Timed, Unlicensed
 from redy.criteria.answers import Answerer
+from redy.criteria.comparison import Region
 from redy.criteria.phase import POOL, PhaseDecider
 from redy.criteria.queries import Kind, Query
 from redy.domain import Box
@@ -90,7 +91,8 @@ def open_neurons(path: Path, sample: Sample) -> Iterator[list[OpenNeuron]]:
             _query(network, lower, upper, n, 1 if active[n] else -1)
             for n in np.flatnonzero(active ^ inactive)
         ]
-        left = [query for query in queries if not _by_crown(answerer, query)]
+        region = answerer.region(queries[0]) if queries else None
+        left = [query for query in queries if not _by_crown(network, region, query)]
         found = [_said(network, phases.status, query) for query in left]
         neurons = [
             OpenNeuron(answerer, query, word, seconds / len(left))
@@ -106,10 +108,8 @@ def _query(network: redy.Network, lower: np.ndarray, upper: np.ndarray, n: int, 
     return Query(Kind.PHASE, Box(lower, upper), none, k, i, sign)
 
 
-def _by_crown(answerer: Answerer, query: Query) -> bool:
-    region = answerer.region(query)
-    unit = answerer.network.inputs + query.unit
-    unit += sum(answerer.network.width(k) for k in range(1, query.layer))
+def _by_crown(network: redy.Network, region: Region, query: Query) -> bool:
+    unit = sum(network.width(k) for k in range(query.layer)) + query.unit
     ends = region.known_lower[unit], -region.known_upper[unit]
     return bool(ends[0 if query.sign > 0 else 1] >= 0.0)
 
