@@ -66,7 +66,7 @@ class Measured:
     @property
     def undecided(self) -> float:
         """The other neurons."""
-        return 1.0 - self.proved - self.refuted
+        return max(0.0, 1.0 - self.proved - self.refuted)
 
     @property
     def minutes(self) -> float:

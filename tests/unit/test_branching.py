@@ -20,7 +20,7 @@ from redy.branching import octet as octets
 from redy.branching.box import Workspace, affine, propagate, workspace
 from redy.branching.compiled import kernel
 from redy.branching.hull import _bound_unit
-from redy.branching.layer import GIVEN_UP, OPEN, PROVED, REFUTED, decide_layer
+from redy.branching.layer import GIVEN_UP, OPEN, PROVED, REFUTED, _refute, decide_layer
 from redy.branching.octet import octet
 from redy.branching.packed import Packed, pack
 from redy.branching.point import errors_at, values_at, values_at_eight
@@ -1006,6 +1006,22 @@ def test_a_sign_within_the_error_refutes_nothing(sign):
     state, _, _, found, _ = decide(network, 1, point, point, [sign], 10)
     assert state.tolist() == [GIVEN_UP]
     assert not len(found)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_corner_whose_value_overflows_refutes_nothing(sign):
+    """Computed as infinite; in truth -0.66e308 times the sign, as claimed."""
+    weights = -sign * np.array([[1.7e308, 1.7e308, -1.4e308, -1.4e308, -1.7e308]])
+    net, point = pack(chain((weights, [0.0]), inputs=5)), np.full(5, 0.6)
+    eight = octet(net)
+    eight.lower[:] = eight.upper[:] = 0.6
+    eight.likely[:] = 0.0
+    state, found = np.array([OPEN], dtype=np.int8), np.zeros((4, 5))
+    scratch = (np.zeros(int(net.start[-1])), np.zeros(int(net.start[-1])))
+    signs, inner = np.array([sign], dtype=np.int8), inner_ends(point, point)
+    assert _refute(net, eight, 1, LANES, signs, state, inner, found, 0, scratch) == 0
+    assert sign * eight.value[5 * LANES] == -np.inf
+    assert state[0] == OPEN
 
 
 def test_points_found_beyond_the_room_still_refute():
