@@ -4,14 +4,14 @@
 
 First table: the domain in 512, 4096 and 32768 slices, several budgets; the time for all slices is
 that of a random sample, times their number. Second: networks of six layers of 25 to 100 neurons,
-once with random weights (He), once trained to give the first network's outputs, on 32768 slices.
-One process; seconds are those of one core.
+with random weights (He), and trained to give the first network's outputs, on 32768 slices; each row
+is the mean of three networks. One process; seconds are those of one core.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
@@ -36,6 +36,7 @@ from matplotlib import pyplot as plt
 SLICES = (512, 4096, 32768)
 WIDTHS = (25, 50, 75, 100)
 DEPTH = 6
+SEEDS = (0, 1, 2)
 BUDGETS = (300, 1000, 3000, 10_000, 40_000)
 BUDGET = 10_000
 """For the second table."""
@@ -107,9 +108,9 @@ def plain(model: torch.nn.Sequential) -> Network:
     return Network(linear[0].in_features, tuple(layers))
 
 
-def random_model(inputs: int, width: int, outputs: int) -> torch.nn.Sequential:
+def random_model(inputs: int, width: int, outputs: int, seed: int) -> torch.nn.Sequential:
     """Six layers of ``width`` ReLUs, weights after He."""
-    torch.manual_seed(width)
+    torch.manual_seed(seed)
     sizes = [inputs, *[width] * DEPTH, outputs]
     parts: list[torch.nn.Module] = []
     for before, after in pairwise(sizes):
@@ -120,10 +121,10 @@ def random_model(inputs: int, width: int, outputs: int) -> torch.nn.Sequential:
     return torch.nn.Sequential(*parts[:-1])
 
 
-def trained_model(width: int, teacher: Network, domain: redy.Box) -> torch.nn.Sequential:
+def trained_model(width: int, teacher: Network, domain: redy.Box, seed: int) -> torch.nn.Sequential:
     """The same, trained to give the outputs of ``teacher`` on the domain."""
-    model = random_model(teacher.inputs, width, teacher.outputs)
-    rng = np.random.default_rng(width)
+    model = random_model(teacher.inputs, width, teacher.outputs, seed)
+    rng = np.random.default_rng(seed)
     optimiser = torch.optim.Adam(model.parameters(), lr=RATE)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, STEPS)
     for _ in range(STEPS):
@@ -136,15 +137,30 @@ def trained_model(width: int, teacher: Network, domain: redy.Box) -> torch.nn.Se
     return model
 
 
+def mean_of(runs: list[Measured], name: str) -> Measured:
+    """The mean of runs on networks of one kind."""
+    means = {
+        field: float(np.mean([getattr(run, field) for run in runs]))
+        for field in ("proved", "refuted", "boxes", "seconds")
+    }
+    return replace(runs[0], name=name, **means)
+
+
 def by_width(
     teacher: Network, domain: redy.Box, sample: int
 ) -> Iterator[tuple[str, int, Measured]]:
     """Random and trained networks of all widths: kind, width and what was measured."""
     for width in WIDTHS:
-        random = random_model(teacher.inputs, width, teacher.outputs)
-        for kind, model in (("random", random), ("trained", trained_model(width, teacher, domain))):
-            name = f"{kind}, 6 x {width}"
-            yield kind, width, measure(name, plain(model), domain, SLICES[-1], BUDGET, sample)
+        for kind in ("random", "trained"):
+            runs = []
+            for seed in SEEDS:
+                if kind == "random":
+                    model = random_model(teacher.inputs, width, teacher.outputs, seed)
+                else:
+                    model = trained_model(width, teacher, domain, seed)
+                run = measure(kind, plain(model), domain, SLICES[-1], BUDGET, sample)
+                runs.append(run)
+            yield kind, width, mean_of(runs, f"{kind}, {DEPTH} x {width}")
 
 
 def draw(by_slices: list[Measured], widths: list[tuple[str, int, Measured]], path: Path) -> None:
@@ -172,7 +188,8 @@ def draw(by_slices: list[Measured], widths: list[tuple[str, int, Measured]], pat
 def main(
     networks: Annotated[list[Path], typer.Argument(metavar="NET...")],
     domain: Annotated[str, typer.Option(help="As redy simplify takes it.")] = "acasxu",
-    sample: Annotated[int, typer.Option(help="Random slices of each.")] = 96,
+    sample: Annotated[int, typer.Option(help="Random slices of each.")] = 64,
+    widths_only: Annotated[bool, typer.Option(help="The second table alone.")] = False,
     picture: Annotated[Path | None, typer.Option(help="A picture to draw.")] = None,
 ) -> None:
     """Measure by number of slices and by width."""
@@ -182,7 +199,7 @@ def main(
     print(f"| {' | '.join(heads)} |\n{'| --- ' * len(heads)}|", flush=True)
     by_slices, widths = [], []
     loaded = {short_name(path): redy.load(path).network for path in networks}
-    for name, network in loaded.items():
+    for name, network in () if widths_only else loaded.items():
         box = read_domain(domain, network.inputs)
         for slices in SLICES:
             for budget in BUDGETS:
@@ -192,7 +209,7 @@ def main(
     for found in by_width(teacher, read_domain(domain, teacher.inputs), sample):
         widths.append(found)
         print(found[-1].row(), flush=True)
-    if picture is not None:
+    if picture is not None and by_slices:
         draw(by_slices, widths, picture)
 
 
