@@ -38,6 +38,9 @@ from redy.slicing import Slicing, restore
 SCHEMA = 2
 _MAGIC = b"redy bundle\n"
 _HEADER = struct.Struct("<12sIQ32s")
+_SLICING = "slicing."
+"""Before the names of the arrays that belong to the slicing's description."""
+
 _FROM_RUN = 0xFFFF
 """Marks a witness that is not of the pool."""
 
@@ -106,6 +109,7 @@ def to_bytes(content: Content) -> bytes:
         "witness_pool": content.witness_pool.astype("<u2"),
         "witness_found": content.witness_found.astype("<f4"),
         **to_tensors(content.extra),
+        **{_SLICING + name: array for name, array in content.slicing.arrays().items()},
     }
     layers = []
     for k, layer in enumerate(content.network.layers, start=1):
@@ -168,9 +172,11 @@ def _parse(tensors: dict[str, np.ndarray]) -> Content:
         relu = tensors[f"layer.{k}.relu"].astype(bool)
         layers.append(Layer(weights, tensors[f"layer.{k}.bias"], relu))
     network = Network(description["inputs"], tuple(layers))
+    prefix = len(_SLICING)
+    arrays = {name[prefix:]: t for name, t in tensors.items() if name.startswith(_SLICING)}
     content = Content(
         network=network,
-        slicing=restore(description["slicing"]),
+        slicing=restore(description["slicing"], arrays),
         guarantee=Guarantee.restore(description["guarantee"]),
         slices=tensors["slices"],
         status=unpack_halves(tensors["status"], len(network.neurons)),

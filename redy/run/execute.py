@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
@@ -48,6 +49,7 @@ class Job:
     def key(self) -> dict[str, Any]:
         """What the results depend on, as JSON."""
         return {
+            **self._slicing_arrays,
             "version": __version__,
             "network_sha256": self.loaded.network.sha256,
             "file_sha256": self.loaded.file_sha256,
@@ -61,11 +63,23 @@ class Job:
         }
 
     @cached_property
+    def _slicing_arrays(self) -> dict[str, dict[str, str]]:
+        """The checksums of the arrays that belong to the slicing's description, if there are."""
+        sums = {name: _checksum(array) for name, array in sorted(self.slicing.arrays().items())}
+        return {"slicing_sha256": sums} if sums else {}
+
+    @cached_property
     def _solver(self) -> dict[str, Any] | None:
         """What may be asked, its version too, as results depend on it; None if nothing is."""
         if not any(STAGES[stage].asks_solver for stage in self.stages):
             return None
         return {"asked": self.effort.solver, "versions": versions(self.effort.solver)}
+
+
+def _checksum(array: np.ndarray) -> str:
+    digest = hashlib.sha256(f"{array.dtype.str};{array.shape};".encode())
+    digest.update(array.tobytes())
+    return digest.hexdigest()
 
 
 def execute(job: Job, slices: np.ndarray, store: Store, jobs: int, progress: Progress) -> None:

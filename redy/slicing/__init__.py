@@ -6,7 +6,7 @@ A strategy is one file with a class that follows :class:`Slicing` and an entry i
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 
@@ -40,13 +40,24 @@ class Slicing(Protocol):
         """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64."""
 
     def describe(self) -> dict[str, Any]:
-        """The slicing as JSON; ``from_description`` of the same class restores it exactly."""
+        """The slicing as JSON, but for what :meth:`arrays` holds.
+
+        ``from_description`` of the same class restores it exactly from both. It takes them from
+        a file: whatever it is given, it returns a sound slicing or raises.
+        """
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """What of the description is long, by name: numbers and flags, as a file can hold them."""
 
 
-STRATEGIES: Mapping[str, Callable[[dict[str, Any]], Slicing]] = {"grid": Grid.from_description}
-"""Slicing strategy -> what restores one from its description."""
+Arrays: TypeAlias = Mapping[str, np.ndarray]
+
+STRATEGIES: Mapping[str, Callable[[dict[str, Any], Arrays], Slicing]] = {
+    "grid": Grid.from_description
+}
+"""Slicing strategy -> what restores one from its description and arrays."""
 
 
-def restore(description: dict[str, Any]) -> Slicing:
-    """The slicing that ``describe`` described."""
-    return STRATEGIES[description["name"]](description)
+def restore(description: dict[str, Any], arrays: Arrays) -> Slicing:
+    """The slicing that ``describe`` described, with its ``arrays``."""
+    return STRATEGIES[description["name"]](description, arrays)

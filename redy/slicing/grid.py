@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cached_property
 from itertools import pairwise
 from math import prod
@@ -75,8 +76,12 @@ class Grid:
         return cls(domain, tuple(counts))
 
     @classmethod
-    def from_description(cls, description: dict[str, Any]) -> Grid:
-        """The grid that :meth:`describe` described."""
+    def from_description(
+        cls, description: dict[str, Any], arrays: Mapping[str, np.ndarray]
+    ) -> Grid:
+        """The grid that :meth:`describe` described; ``arrays`` are none."""
+        if arrays:
+            raise ValueError(f"a grid has no arrays, but there are {', '.join(sorted(arrays))}")
         lower, upper = (np.array([float.fromhex(v) for v in e]) for e in description["domain"])
         return cls(Box(lower, upper), tuple(description["counts"]))
 
@@ -84,6 +89,10 @@ class Grid:
         """Name, counts and the domain's exact ends (hexadecimal floats), as JSON."""
         ends = [[float(v).hex() for v in e] for e in (self.domain.lower, self.domain.upper)]
         return {"name": self.name, "counts": list(self.counts), "domain": ends}
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """None: the description says all."""
+        return {}
 
     @property
     def _cut_inputs(self) -> list[int]:

@@ -123,7 +123,7 @@ def test_corners_and_middles_of_a_slice_lie_in_it(grid):
 @given(grids())
 def test_a_description_restores_the_grid_exactly(grid):
     text = json.dumps(grid.describe())
-    again = restore(json.loads(text))
+    again = restore(json.loads(text), grid.arrays())
     assert again.describe() == grid.describe()
     assert again.slices == grid.slices
     for one, other in zip(all_boxes(grid), all_boxes(again), strict=True):

@@ -141,7 +141,7 @@ def test_the_widest_interval_of_all(counts):
 def test_restore_knows_every_strategy():
     assert "grid" in STRATEGIES
     grid = Grid(Box([0.1, 1 / 3], [0.7, 1 / 3]), (3, 1))
-    again = restore(grid.describe())
+    again = restore(grid.describe(), grid.arrays())
     assert isinstance(again, Grid)
     assert again.describe() == grid.describe()
     assert all(np.array_equal(a, b) for a, b in zip(again.edges, grid.edges, strict=True))
