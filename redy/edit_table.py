@@ -1,137 +1,165 @@
-"""The edits of many slices: most follow from the phases' status, the others stand in a table."""
+"""The edits of many slices in few bytes: two bits per neuron, and what is the same only once."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
-from redy.edits import Criterion, Edit, Edits, exact_codes, is_single
+from redy.edits import Edit, Edits, Replacements, exact_codes
 from redy.network.form import Network
-from redy.verdict import Proof
+
+_PER_BYTE = 4
+_SHIFTS = np.arange(0, 8, 2, dtype=np.uint8)
+
+
+def pack(codes: np.ndarray) -> np.ndarray:
+    """(m, n) codes of :class:`Edit` as (m, ceil(n / 4)) bytes, the first neuron in the low bits."""
+    padded = np.pad(codes, ((0, 0), (0, -codes.shape[1] % _PER_BYTE)))
+    packed = np.zeros((len(codes), padded.shape[1] // _PER_BYTE), dtype=np.uint8)
+    for place, shift in enumerate(_SHIFTS):
+        packed |= padded[:, place::_PER_BYTE] << shift
+    return packed
+
+
+def unpack(packed: np.ndarray, count: int) -> np.ndarray:
+    """The inverse of :func:`pack`: (m, count) uint8."""
+    codes = np.empty((len(packed), packed.shape[1] * _PER_BYTE), dtype=np.uint8)
+    for place, shift in enumerate(_SHIFTS):
+        codes[:, place::_PER_BYTE] = packed >> shift & 3
+    return codes[:, :count]
 
 
 @dataclass(frozen=True, eq=False)
-class ExtraEdits:
-    """The edits of the slices of which they do not follow from the status.
+class EditTable:
+    """What becomes of the neurons and outputs of m slices, see :class:`redy.edits.Replacements`.
+
+    Slices whose neurons are all removed have the same codes, which are held once, and at most a
+    correction of their own.
 
     Attributes:
-        rows: (e,) int64, ascending: which rows of the table of all slices these are.
-        codes, criteria: (e, neurons) uint8, as in :class:`redy.edits.Edits`.
-        lines: (all, 2) float64 slopes and intercepts of the AFFINE neurons, row after row.
-        corrected: (e,) bool, the slice has a correction.
-        corrections: (corrected slices, outputs, inputs + 1) float64.
-        eps_proved: (e,) float64, proved bounds on the output error.
-        proofs: (e,) what the proof of each slice's edits rests on.
+        neurons: their number n.
+        number: (m,) uint32, the slice's row of ``packed``.
+        packed: (distinct, ceil(n / 4)) uint8, see :func:`pack`. Rows differ, or else their lines.
+        lines: (all, 2) float32 slopes and intercepts of the AFFINE neurons, row after row.
+        correction: (m,) uint32, 0 for none, else 1 + the slice's row of ``corrections``.
+        corrections: (distinct, outputs, inputs + 1) float32.
 
     Raises:
         ValueError: the parts do not fit together.
     """
 
-    rows: np.ndarray
-    codes: np.ndarray
-    criteria: np.ndarray
+    neurons: int
+    number: np.ndarray
+    packed: np.ndarray
     lines: np.ndarray
-    corrected: np.ndarray
+    correction: np.ndarray
     corrections: np.ndarray
-    eps_proved: np.ndarray
-    proofs: tuple[Proof, ...]
 
     def __post_init__(self) -> None:
-        count = len(self.rows)
+        full, rest = divmod(self.neurons, _PER_BYTE)
         consistent = (
-            self.codes.shape == self.criteria.shape
-            and len(self.codes) == count == len(self.proofs)
-            and ((self.codes == Edit.KEEP) == (self.criteria == Criterion.KEPT)).all()
-            and not ((self.codes == Edit.AFFINE) & (self.criteria == Criterion.PHASE)).any()
-            and self.corrected.shape == self.eps_proved.shape == (count,)
-            and (np.diff(self.rows) > 0).all()
-            and self.lines.shape == (int((self.codes == Edit.AFFINE).sum()), 2)
-            and is_single(self.lines)
+            self.packed.shape[1:] == (full + bool(rest),)
+            and not (rest and (self.packed[:, -1] >> _SHIFTS[rest]).any())
+            and self.number.shape == self.correction.shape == (len(self.number),)
+            and bool((self.number < len(self.packed)).all())
+            and len(self.packed) <= len(self.number)
+            and self.correction.max(initial=0) <= len(self.corrections)
+            and self.lines.shape == (self._first_line[-1], 2)
+            and bool(np.isfinite(self.lines).all())
             and self.corrections.ndim == 3
-            and len(self.corrections) == int(self.corrected.sum())
-            and is_single(self.corrections)
-            and (self.eps_proved >= 0.0).all()
+            and bool(np.isfinite(self.corrections).all())
         )
         if not consistent:
             raise ValueError("its tables of edits do not fit together")
 
     @classmethod
     def collect(
-        cls,
-        network: Network,
-        edits: Sequence[Edits | None],
-        eps_proved: Sequence[float],
-        proofs: Sequence[Proof],
-    ) -> ExtraEdits:
-        """Of all slices in order: their edits, None where they follow from the status."""
-        own = [(row, e) for row, e in enumerate(edits) if e is not None]
-        rows = np.array([row for row, _ in own], dtype=np.int64)
-        corrections = [e.correction for _, e in own if e.correction is not None]
-        nothing = np.zeros((0, len(network.neurons)), dtype=np.uint8)
-        shape = (0, network.outputs, network.inputs + 1)
+        cls, network: Network, codes: np.ndarray, edits: Sequence[Edits | None]
+    ) -> EditTable:
+        """Of all slices in order: ``codes`` (m, n), and edits where there may be more to them."""
+        packed = pack(codes)
+        lines = [_lines(part).astype("<f4") for part in edits]
+        number, rows = _numbered(
+            row.tobytes() + of_row.tobytes() for row, of_row in zip(packed, lines, strict=True)
+        )
+        shape = (network.outputs, network.inputs + 1)
+        given = [None if part is None else part.correction for part in edits]
+        own = [np.zeros(shape)] + [each for each in given if each is not None]
+        singles = np.stack(own).astype("<f4")
+        which, firsts = _numbered(each.tobytes() for each in singles[1:])
+        corrected = np.array([each is not None for each in given], dtype=bool)
+        correction = np.zeros(len(codes), dtype="<u4")
+        correction[corrected] = which + 1
         return cls(
-            rows=rows,
-            codes=np.concatenate([nothing, *(e.codes[None] for _, e in own)]),
-            criteria=np.concatenate([nothing, *(e.criteria[None] for _, e in own)]),
-            lines=np.concatenate(
-                [np.zeros((0, 2)), *(e.lines[e.codes == Edit.AFFINE] for _, e in own)]
-            ),
-            corrected=np.array([e.correction is not None for _, e in own], dtype=bool),
-            corrections=np.concatenate([np.zeros(shape), *(c[None] for c in corrections)]),
-            eps_proved=np.array([eps_proved[row] for row in rows], dtype=np.float64),
-            proofs=tuple(proofs[row] for row in rows),
+            neurons=codes.shape[1],
+            number=number,
+            packed=packed[rows],
+            lines=np.concatenate([np.zeros((0, 2), dtype="<f4"), *(lines[row] for row in rows)]),
+            correction=correction,
+            corrections=singles[1:][firsts],
         )
 
-    def find(self, row: int) -> int | None:
-        """Where the slice in ``row`` of the table of all slices is here, if it is."""
-        place = int(np.searchsorted(self.rows, row))
-        return place if place < len(self.rows) and self.rows[place] == row else None
+    def at(self, row: int) -> Replacements:
+        """Those of the slice in ``row``."""
+        number, place = int(self.number[row]), int(self.correction[row])
+        codes = unpack(self.packed[number : number + 1], self.neurons)[0]
+        lines = np.zeros((self.neurons, 2))
+        lines[codes == Edit.AFFINE] = self.lines[slice(*self._first_line[number : number + 2])]
+        correction = self.corrections[place - 1].astype(np.float64) if place else None
+        return Replacements(codes, lines, correction)
 
-    def at(self, place: int) -> Edits:
-        """The edits at ``place`` of this table."""
-        codes = self.codes[place]
-        lines = np.zeros((codes.size, 2))
-        lines[codes == Edit.AFFINE] = self.lines[slice(*self._first_line[place : place + 2])]
-        correction = None
-        if self.corrected[place]:
-            correction = self.corrections[int(self.corrected[:place].sum())]
-        return Edits(codes, self.criteria[place], lines, correction)
+    @property
+    def codes(self) -> np.ndarray:
+        """(m, n) uint8 of :class:`Edit`."""
+        return np.asarray(unpack(self.packed, self.neurons)[self.number])
+
+    @property
+    def shapes(self) -> np.ndarray:
+        """(m, n) uint8, see :attr:`redy.edits.Replacements.shape`."""
+        codes = unpack(self.packed, self.neurons)
+        slopes = np.ones(codes.shape, dtype=np.float32)
+        slopes[codes == Edit.AFFINE] = self.lines[:, 0]
+        return np.asarray(np.where(slopes == 0.0, np.uint8(Edit.ZERO), codes)[self.number])
+
+    @property
+    def skips_input(self) -> np.ndarray:
+        """(m,) bool, see :attr:`redy.edits.Replacements.skips_input`."""
+        skips = self.corrections[:, :, :-1].any(axis=(1, 2))
+        return np.asarray(np.concatenate([[False], skips])[self.correction])
 
     @cached_property
     def _first_line(self) -> np.ndarray:
-        lines = (self.codes == Edit.AFFINE).sum(axis=1)
-        return np.concatenate([[0], np.cumsum(lines, dtype=np.int64)])
+        """(distinct + 1,) where the lines of each row of ``packed`` begin."""
+        affine = self.packed & self.packed >> 1 & 0b01010101  # AFFINE is 3, both bits set
+        lines = np.bitwise_count(affine).sum(axis=1, dtype=np.int64)
+        return np.concatenate([[0], np.cumsum(lines)])
 
 
-@dataclass(frozen=True, eq=False)
-class AllEdits:
-    """The edits of all slices, as far as figures need them.
+def codes_and_criteria(
+    network: Network, status: np.ndarray, edits: Sequence[Edits | None]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Of all slices: (m, neurons) uint8 each; None stands for what follows from ``status``."""
+    codes, criteria = exact_codes(network, status)
+    for row, part in enumerate(edits):
+        if part is not None:
+            codes[row], criteria[row] = part.codes, part.criteria
+    return codes, criteria
 
-    Attributes:
-        codes, criteria: (slices, neurons) uint8.
-        shapes: (slices, neurons) uint8, see :attr:`redy.edits.Edits.shape`.
-        skips_input: (slices,) bool, outputs read the input by a correction.
-    """
 
-    codes: np.ndarray
-    criteria: np.ndarray
-    shapes: np.ndarray
-    skips_input: np.ndarray
+def _lines(edits: Edits | None) -> np.ndarray:
+    return np.zeros((0, 2)) if edits is None else edits.lines[edits.codes == Edit.AFFINE]
 
-    @classmethod
-    def of(cls, network: Network, status: np.ndarray, extra: ExtraEdits) -> AllEdits:
-        """Those of ``status`` (slices, neurons), and ``extra`` in their places."""
-        codes, criteria = exact_codes(network, status)
-        codes[extra.rows], criteria[extra.rows] = extra.codes, extra.criteria
-        shapes = codes.copy()
-        affine = extra.codes == Edit.AFFINE
-        constant = np.zeros_like(affine)
-        constant[affine] = extra.lines[:, 0] == 0.0
-        shapes[extra.rows] = np.where(constant, np.uint8(Edit.ZERO), extra.codes)
-        skips = np.zeros(len(status), dtype=bool)
-        corrected = extra.rows[extra.corrected]
-        skips[corrected] = extra.corrections[:, :, :-1].any(axis=(1, 2))
-        return cls(codes, criteria, shapes, skips)
+
+def _numbered(keys: Iterable[bytes]) -> tuple[np.ndarray, list[int]]:
+    """Per key, the number of those before its first that differ; and where the first ones are."""
+    seen: dict[bytes, int] = {}
+    numbers: list[int] = []
+    firsts: list[int] = []
+    for place, key in enumerate(keys):
+        if seen.setdefault(key, len(seen)) == len(firsts):
+            firsts.append(place)
+        numbers.append(seen[key])
+    return np.array(numbers, dtype="<u4"), firsts

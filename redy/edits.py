@@ -8,7 +8,7 @@ all that is kept of them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import cached_property
 
@@ -101,15 +101,14 @@ def exact_codes(network: Network, status: np.ndarray) -> tuple[np.ndarray, np.nd
 
 
 @dataclass(frozen=True, eq=False)
-class Edits:
-    """What becomes of the neurons and outputs of one slice.
+class Replacements:
+    """What becomes of the neurons and outputs of one slice: all that its network depends on.
 
     A neuron of code ZERO, IDENTITY or AFFINE has its activation max(z, 0) replaced by 0, z or
     a z + b. The simplified outputs are y' = g(x) + C x + d, with g the network so edited.
 
     Attributes:
         codes: (neurons,) uint8 of :class:`Edit`.
-        criteria: (neurons,) uint8 of :class:`Criterion`; KEPT where the code is KEEP, only there.
         lines: (neurons, 2) float64, slope a and intercept b; zero unless AFFINE.
         correction: (outputs, inputs + 1) float64, [C | d]; None for none.
 
@@ -120,33 +119,77 @@ class Edits:
     """
 
     codes: np.ndarray
-    criteria: np.ndarray
     lines: np.ndarray
     correction: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         neurons = self.codes.size
-        if self.codes.shape != (neurons,) or self.criteria.shape != (neurons,):
-            raise ValueError(f"edits {self.codes.shape} and criteria {self.criteria.shape}")
-        if self.codes.max(initial=0) > max(Edit) or self.criteria.max(initial=0) > max(Criterion):
-            raise ValueError("an edit or a criterion that does not exist")
-        if ((self.codes == Edit.KEEP) != (self.criteria == Criterion.KEPT)).any():
-            raise ValueError("a neuron is removed without a criterion, or kept with one")
+        if self.codes.shape != (neurons,) or self.codes.max(initial=0) > max(Edit):
+            raise ValueError("an edit that does not exist")
         if self.lines.shape != (neurons, 2):
             raise ValueError(f"lines {self.lines.shape} for {neurons} neurons")
-        if self.lines.any() or (self.codes == Edit.AFFINE).any():
+        if self.lines.any():
             self._check_lines()
         if self.correction is not None and not is_single(self.correction):
             raise ValueError("a correction that is not of finite single precision")
 
     def _check_lines(self) -> None:
-        affine = self.codes == Edit.AFFINE
-        if self.lines[~affine].any():
+        if self.lines[self.codes != Edit.AFFINE].any():
             raise ValueError("lines for neurons that are not affine")
-        if (self.criteria[affine] == Criterion.PHASE).any():
-            raise ValueError("a phase replaces a neuron by zero or the identity, by no other line")
         if not is_single(self.lines):
             raise ValueError("a line that is not of finite single precision")
+
+    @property
+    def removed(self) -> int:
+        """How many neurons are removed."""
+        return int((self.codes != Edit.KEEP).sum())
+
+    @cached_property
+    def shape(self) -> np.ndarray:
+        """(neurons,) ``codes``, but ZERO for constant lines: what a network's size depends on."""
+        constant = (self.codes == Edit.AFFINE) & (self.lines[:, 0] == 0.0)
+        return np.where(constant, np.uint8(Edit.ZERO), self.codes)
+
+    @property
+    def skips_input(self) -> bool:
+        """Whether the correction makes outputs read the input."""
+        return self.correction is not None and bool(self.correction[:, :-1].any())
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class Edits(Replacements):
+    """Replacements, and the criterion of each.
+
+    Attributes:
+        codes, lines, correction: see :class:`Replacements`.
+        criteria: (neurons,) uint8 of :class:`Criterion`; KEPT where the code is KEEP, only there.
+
+    Raises:
+        ValueError: the parts do not fit together, or a number is not one of single precision.
+    """
+
+    criteria: np.ndarray = field(kw_only=True)
+
+    def __init__(
+        self,
+        codes: np.ndarray,
+        criteria: np.ndarray,
+        lines: np.ndarray,
+        correction: np.ndarray | None = None,
+    ) -> None:
+        object.__setattr__(self, "criteria", criteria)
+        super().__init__(codes, lines, correction)
+
+    def __post_init__(self) -> None:
+        if self.codes.shape != self.criteria.shape:
+            raise ValueError(f"edits {self.codes.shape} and criteria {self.criteria.shape}")
+        if self.criteria.max(initial=0) > max(Criterion):
+            raise ValueError("a criterion that does not exist")
+        super().__post_init__()
+        if ((self.codes == Edit.KEEP) != (self.criteria == Criterion.KEPT)).any():
+            raise ValueError("a neuron is removed without a criterion, or kept with one")
+        if (self.criteria[self.codes == Edit.AFFINE] == Criterion.PHASE).any():
+            raise ValueError("a phase replaces a neuron by zero or the identity, by no other line")
 
     @classmethod
     def plain(cls, codes: np.ndarray, criteria: np.ndarray) -> Edits:
@@ -172,25 +215,9 @@ class Edits:
         codes, criteria = exact_codes(network, status[None])
         return cls.plain(codes[0], criteria[0])
 
-    @property
-    def removed(self) -> int:
-        """How many neurons are removed."""
-        return int((self.codes != Edit.KEEP).sum())
-
     def by(self, criterion: Criterion) -> np.ndarray:
         """Which neurons ``criterion`` removed: (neurons,) bool."""
         return np.asarray(self.criteria == criterion)
-
-    @cached_property
-    def shape(self) -> np.ndarray:
-        """(neurons,) ``codes``, but ZERO for constant lines: what a network's size depends on."""
-        constant = (self.codes == Edit.AFFINE) & (self.lines[:, 0] == 0.0)
-        return np.where(constant, np.uint8(Edit.ZERO), self.codes)
-
-    @property
-    def skips_input(self) -> bool:
-        """Whether the correction makes outputs read the input."""
-        return self.correction is not None and bool(self.correction[:, :-1].any())
 
     def same_as(self, other: Edits) -> bool:
         """Whether both say the same, criteria included."""

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from redy.dispatch.bundle import Slice
-from redy.edit_table import AllEdits
 from redy.edits import Criterion, Edit, Edits, Status, edits_of, proved_by
 from redy.network.cost import cost
 from redy.network.fold import layer_edits, materialise
@@ -27,7 +26,7 @@ _COUNTS = ("queries", "boxes", "proved", "refuted", "unknown")
 def summarise(
     job: Job,
     results: Sequence[SliceResult],
-    edits: AllEdits,
+    criteria: np.ndarray,
     folded: np.ndarray,
     macs: np.ndarray,
 ) -> dict[str, Any]:
@@ -37,12 +36,12 @@ def summarise(
         job: the run; its slicing is a grid, so that all slices have one volume and means need no
             weights.
         results: of all slices.
-        edits: their edits.
+        criteria: (slices, neurons) those of their edits.
         folded, macs: their plans, see :func:`redy.network.fold.plan_many`.
     """
     network, guarantee = job.loaded.network, job.guarantee
     status = np.stack([result.status for result in results])
-    removed_by = _removed_by(edits.criteria)
+    removed_by = _removed_by(criteria)
     stable = edits_of(status) != Edit.KEEP
     return {
         "version": __version__,
@@ -65,8 +64,8 @@ def summarise(
         "stable_proved_mean": _mean(stable),
         "refuted_mean": _mean(status == Status.REFUTED),
         "undecided_mean": _mean(~stable & (status != Status.REFUTED)),
-        "solver_trusted_mean": solver_trusted(results, status, edits.criteria),
-        "layers": _by_layer(network.neurons, status, edits.criteria),
+        "solver_trusted_mean": solver_trusted(results, status, criteria),
+        "layers": _by_layer(network.neurons, status, criteria),
         "stages": _by_stage(job, results),
         "proofs": {
             proof.value: count

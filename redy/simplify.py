@@ -12,13 +12,15 @@ from redy.criteria import STAGES, Effort, chosen_stages
 from redy.criteria.phase import POOL
 from redy.dispatch.bundle import Bundle
 from redy.domain import Box
-from redy.edit_table import AllEdits, ExtraEdits
+from redy.edit_table import EditTable, codes_and_criteria
 from redy.errors import UsageError
-from redy.formats.bundle import Content, join_witnesses
+from redy.formats.bundle import Content
+from redy.formats.evidence import PROOFS, Evidence, Sealed, join_witnesses
 from redy.formats.networks import LoadedNetwork, in_memory
 from redy.guarantee import Guarantee
 from redy.network.fold import plan_many
 from redy.network.form import Network
+from redy.pipeline import SliceResult
 from redy.report import stage_seconds, summarise
 from redy.run.execute import Job, execute
 from redy.run.progress import Progress
@@ -162,31 +164,36 @@ def _collect(job: Job, store: Store) -> Bundle:
     results = list(store.results())
     network = job.loaded.network
     status = np.stack([result.status for result in results])
-    extra = ExtraEdits.collect(
-        network,
-        [result.edits for result in results],
-        [result.eps_proved for result in results],
-        [result.proof for result in results],
-    )
-    edits = AllEdits.of(network, status, extra)
+    own = [result.edits for result in results]
+    codes, criteria = codes_and_criteria(network, status, own)
+    edits = EditTable.collect(network, codes, own)
     folded, macs = plan_many(network, edits.shapes, edits.skips_input)
-    own = [result.witnesses.found for result in results]
-    rows = [
-        join_witnesses(result.witnesses.pool, len(result.witnesses.found)) for result in results
-    ]
     content = Content(
         network=network,
         slicing=job.slicing,
         guarantee=job.guarantee,
         slices=np.array([result.slice for result in results], dtype=np.int64),
-        status=status,
-        extra=extra,
-        boxes=np.array([result.boxes for result in results], dtype=np.int64),
+        edits=edits,
+        eps_proved=np.array([result.eps_proved for result in results]),
         folded=folded,
+        sealed=Sealed.seal(_evidence(network, results, status, criteria)),
+        summary=summarise(job, results, criteria, folded, macs),
+    )
+    return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})
+
+
+def _evidence(
+    network: Network, results: Sequence[SliceResult], status: np.ndarray, criteria: np.ndarray
+) -> Evidence:
+    witnesses = [result.witnesses for result in results]
+    rows = [join_witnesses(each.pool, len(each.found)) for each in witnesses]
+    return Evidence(
+        status=status,
+        criteria=criteria,
+        proof=np.array([PROOFS.index(result.proof) for result in results], dtype=np.uint8),
+        boxes=np.array([result.boxes for result in results], dtype=np.int64),
         pool=unit_pool(network.inputs, POOL),
         witness_count=np.array([len(row) for row in rows]),
         witness_pool=np.concatenate(rows),
-        witness_found=np.concatenate(own),
-        summary=summarise(job, results, edits, folded, macs),
+        witness_found=np.concatenate([each.found for each in witnesses]),
     )
-    return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})

@@ -11,23 +11,15 @@ from typing import Any, overload
 import numpy as np
 
 from redy.domain import Box
-from redy.edit_table import AllEdits
-from redy.edits import Edits, Status, proof_of, verdict
+from redy.edits import Edits, Replacements, Status, verdict
 from redy.errors import DomainError, UsageError
-from redy.formats.bundle import (
-    Content,
-    is_from_run,
-    read_bundle,
-    run_record,
-    to_bytes,
-    write_bundle,
-)
+from redy.formats.bundle import Content, read_bundle, run_record, to_bytes, write_bundle
+from redy.formats.evidence import PROOFS, Evidence
 from redy.guarantee import Guarantee
 from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
 from redy.network.fold import materialise
 from redy.network.form import Network
-from redy.search.witnesses import Witnesses
 from redy.slicing import Slicing
 from redy.verdict import Proof, Verdict
 
@@ -41,56 +33,71 @@ class Slice:
     Attributes:
         index: its number in the slicing.
         box: the slice.
-        status: (neurons,) uint8 of :class:`redy.edits.Status`, in the order of
-            ``network.neurons`` of the original network.
-        boxes: boxes that branch and bound examined.
-        eps_proved: proved bound on the output error; 0 if exact, infinite where only the winner is
-            proved the same.
-        proof: what the proof of the edits as a whole rests on.
-        folded: (hidden layers,) bool: linear units folded into skips, or kept as linear units.
     """
 
     index: int
     box: Box
-    status: np.ndarray
-    boxes: int
-    eps_proved: float
-    proof: Proof
-    folded: np.ndarray
-    _original: Network
-    _extra: Edits | None
-    _witnesses: Witnesses
-    _pool: np.ndarray
+    _content: Content
+    _row: int
+
+    @property
+    def eps_proved(self) -> float:
+        """Proved bound on the output error.
+
+        It is 0 if the slice is exact, infinite where only the winner is proved the same.
+        """
+        return float(self._content.eps_proved[self._row])
+
+    @property
+    def folded(self) -> np.ndarray:
+        """(hidden layers,) bool: linear units folded into skips, or kept as linear units."""
+        return np.asarray(self._content.folded[self._row])
+
+    @property
+    def status(self) -> np.ndarray:
+        """(neurons,) uint8 of :class:`redy.edits.Status`, in the order of the bundle's network."""
+        return np.asarray(self._evidence.status[self._row])
+
+    @property
+    def boxes(self) -> int:
+        """Boxes that branch and bound examined."""
+        return int(self._evidence.boxes[self._row])
+
+    @property
+    def proof(self) -> Proof:
+        """What the proof of the edits as a whole rests on."""
+        return PROOFS[int(self._evidence.proof[self._row])]
 
     @cached_property
     def replacements(self) -> Edits:
         """What becomes of each neuron and of the outputs, and why."""
-        return self._extra or Edits.exact(self._original, self.status)
+        plain = self._replacements
+        return Edits(plain.codes, self.criteria, plain.lines, plain.correction)
 
     @property
     def edits(self) -> np.ndarray:
         """(neurons,) uint8 of :class:`redy.edits.Edit`: what becomes of each neuron."""
-        return self.replacements.codes
+        return self._replacements.codes
 
     @property
     def criteria(self) -> np.ndarray:
         """(neurons,) uint8 of :class:`redy.edits.Criterion`: why."""
-        return self.replacements.criteria
+        return np.asarray(self._evidence.criteria[self._row])
 
     @property
     def lines(self) -> np.ndarray:
         """(neurons, 2) slope and intercept of the neurons replaced by a line."""
-        return self.replacements.lines
+        return self._replacements.lines
 
     @property
     def correction(self) -> np.ndarray | None:
         """(outputs, inputs + 1): [C | d] of what is added to the outputs, C x + d; or None."""
-        return self.replacements.correction
+        return self._replacements.correction
 
     @cached_property
     def network(self) -> Network:
         """The simplified network of this slice."""
-        return materialise(self._original, self.replacements, self.folded)
+        return materialise(self._content.network, self._replacements, self.folded)
 
     @property
     def cost(self) -> Cost:
@@ -105,7 +112,8 @@ class Slice:
     @property
     def witnesses(self) -> np.ndarray:
         """(m, inputs) points that show every refuted neuron in both phases."""
-        return self._witnesses.points(self.box.lower, self.box.upper, self._pool)
+        own = self._evidence.witnesses(self._row)
+        return own.points(self.box.lower, self.box.upper, self._evidence.pool)
 
     @property
     def verdicts(self) -> dict[tuple[int, int], Verdict]:
@@ -113,8 +121,16 @@ class Slice:
         witnesses = self.witnesses
         return {
             neuron: verdict(Status(code), witnesses)
-            for neuron, code in zip(self._original.neurons, self.status, strict=True)
+            for neuron, code in zip(self._content.network.neurons, self.status, strict=True)
         }
+
+    @cached_property
+    def _replacements(self) -> Replacements:
+        return self._content.edits.at(self._row)
+
+    @property
+    def _evidence(self) -> Evidence:
+        return self._content.evidence
 
 
 class Slices(Sequence[Slice]):
@@ -122,9 +138,6 @@ class Slices(Sequence[Slice]):
 
     def __init__(self, content: Content) -> None:
         self._content = content
-        self._first_witness = np.concatenate([[0], np.cumsum(content.witness_count, dtype=int)])
-        own = is_from_run(content.witness_pool)
-        self._own_before = np.concatenate([[0], np.cumsum(own, dtype=int)])
 
     def __len__(self) -> int:
         return len(self._content.slices)
@@ -166,27 +179,9 @@ class Slices(Sequence[Slice]):
         return row
 
     def _at(self, row: int) -> Slice:
-        content = self._content
-        index = int(content.slices[row])
-        lower, upper = content.slicing.boxes(np.array([index]))
-        first, last = self._first_witness[row : row + 2]
-        rows = content.witness_pool[first:last]
-        found = content.witness_found[self._own_before[first] : self._own_before[last]]
-        extra, place = content.extra, content.extra.find(row)
-        status = content.status[row]
-        return Slice(
-            index=index,
-            box=Box(lower[0], upper[0]),
-            status=status,
-            boxes=int(content.boxes[row]),
-            eps_proved=0.0 if place is None else float(extra.eps_proved[place]),
-            proof=proof_of(status) if place is None else extra.proofs[place],
-            folded=content.folded[row],
-            _original=content.network,
-            _extra=None if place is None else extra.at(place),
-            _witnesses=Witnesses(rows[~is_from_run(rows)], found),
-            _pool=content.pool,
-        )
+        index = int(self._content.slices[row])
+        lower, upper = self._content.slicing.boxes(np.array([index]))
+        return Slice(index, Box(lower[0], upper[0]), self._content, row)
 
 
 class Bundle:
@@ -248,12 +243,12 @@ class Bundle:
     @property
     def status(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Status`."""
-        return self._content.status
+        return self._content.evidence.status
 
     @cached_property
     def edits(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Edit`."""
-        return AllEdits.of(self.network, self.status, self._content.extra).codes
+        return self._content.edits.codes
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64.

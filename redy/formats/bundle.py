@@ -1,14 +1,37 @@
-"""The bundle file: the base network once, per slice half a byte per neuron, all checksummed.
-
-Half a byte is a neuron's phase status, from which most edits follow; slices of which they do not
-have another half byte per neuron, and their lines and corrections.
+"""The bundle file: the base network once, per slice two bits per neuron, all checksummed.
 
     magic (12 bytes) | schema (4, little endian) | payload length (8) | SHA-256 of the payload (32)
     | payload: safetensors
 
-Nothing in it can execute code. The same run gives the same bytes, whatever the number of workers
-or restarts; what does depend on the run, its wall time, stands in a record beside the bundle
-(``B.redy.run.json``), which the bundle does not need.
+The tensors of m slices of a network with n neurons, numbers little endian:
+
+    description            JSON: what is short, and the summary that ``redy show`` prints
+    layer.K.bias, .relu    float64; uint8
+    layer.K.from.J         float64, the weights by which layer K reads layer J
+    slicing.NAME           what of the slicing's description is long; a grid has none
+    slices                 uint32 (m,), ascending; left out if they are all
+    folded                 uint8 (m, ceil(depth / 8)) bits, layer 1 in the highest: linear units in
+                           skips, or kept
+    eps_proved             float64 (m,), proved bound on the output error
+    edits.number           uint32 (m,), the slice's row of edits.packed
+    edits.packed           uint8 (distinct, ceil(n / 4)), two bits per neuron from the lowest up
+    edits.lines            float32 (all, 2), of the AFFINE neurons of each row of edits.packed
+    edits.correction       uint32 (m,), 0 or 1 + the slice's row of edits.corrections
+    edits.corrections      float32 (distinct, outputs, inputs + 1)
+
+and what the dispatcher does not read, each a zlib stream:
+
+    evidence.reasons       uint8 (n, m), status + 16 criterion
+    evidence.proof, .boxes, .pool, .witness_count, .witness_pool, .witness_found
+                           see :class:`redy.formats.evidence.Evidence`
+
+Opening checks the checksum, and everything but the evidence; evidence is checked, against the edits
+too, when it is first asked for. The file is read, not mapped: the checksum needs every byte of it,
+and what was checked is what is used, whatever becomes of the file.
+
+Nothing in it can execute code. The same run gives the same bytes (with the same version of zlib),
+whatever the number of workers or restarts; what does depend on the run, its wall time, stands in a
+record beside the bundle (``B.redy.run.json``), which the bundle does not need.
 """
 
 from __future__ import annotations
@@ -17,7 +40,11 @@ import hashlib
 import json
 import os
 import struct
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -26,23 +53,26 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
-from redy.edit_table import ExtraEdits
-from redy.edits import Criterion, Edit, Status, edits_of
+from redy.edit_table import EditTable
 from redy.errors import FormatError, RedyError
 from redy.formats.atomic import read_bytes, write_bytes
-from redy.formats.edit_tensors import from_tensors, pack_halves, to_tensors, unpack_halves
+from redy.formats.edit_tensors import from_tensors, to_tensors, typed
+from redy.formats.evidence import Evidence, Sealed
 from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network, dense
 from redy.slicing import Slicing, restore
 
-SCHEMA = 2
+SCHEMA = 3
 _MAGIC = b"redy bundle\n"
 _HEADER = struct.Struct("<12sIQ32s")
+HEADER_BYTES = _HEADER.size
+"""What comes before the payload."""
+
 _SLICING = "slicing."
 """Before the names of the arrays that belong to the slicing's description."""
 
-_FROM_RUN = 0xFFFF
-"""Marks a witness that is not of the pool."""
+_EVIDENCE = "evidence."
+"""Before the names of the tables of evidence."""
 
 _MALFORMED = (
     SafetensorError,
@@ -53,6 +83,7 @@ _MALFORMED = (
     ArithmeticError,
     RecursionError,
     RedyError,
+    zlib.error,
 )
 """What reading the parts of a file raises that has a right checksum but that redy did not write."""
 
@@ -65,31 +96,57 @@ class Content:
         network: the base network.
         slicing: how the domain is cut.
         guarantee: what holds for the simplified network.
-        slices: (m,) the slices that were simplified, ascending.
-        status: (m, neurons) uint8 of :class:`redy.edits.Status`.
-        extra: the edits that do not follow from the status.
-        boxes: (m,) boxes that each slice cost.
+        slices: (m,) int64, the slices that were simplified, ascending.
+        edits: what becomes of their neurons and outputs.
+        eps_proved: (m,) float64, proved bounds on the output error.
         folded: (m, hidden layers) bool: where linear units are folded into skips.
-        pool: (p, inputs) relative positions that witnesses refer to.
-        witness_count: (m,) witnesses of each slice.
-        witness_pool: (all,) rows of the pool; for a witness of its own, the mark 0xFFFF.
-        witness_found: (own, inputs) float32, the witnesses of their own, in order.
+        sealed: what backs the edits, compressed.
         summary: what ``redy show`` reports, as JSON.
+        file: where it was read from, for messages.
+
+    Raises:
+        ValueError: the parts do not fit together.
     """
 
     network: Network
     slicing: Slicing
     guarantee: Guarantee
     slices: np.ndarray
-    status: np.ndarray
-    extra: ExtraEdits
-    boxes: np.ndarray
+    edits: EditTable
+    eps_proved: np.ndarray
     folded: np.ndarray
-    pool: np.ndarray
-    witness_count: np.ndarray
-    witness_pool: np.ndarray
-    witness_found: np.ndarray
+    sealed: Sealed
     summary: dict[str, Any]
+    file: str = "the bundle"
+
+    def __post_init__(self) -> None:
+        count = len(self.slices)
+        self.slicing.domain.require_dimension(self.network.inputs)
+        consistent = (
+            self.edits.neurons == len(self.network.neurons)
+            and self.edits.number.shape == self.slices.shape == self.eps_proved.shape == (count,)
+            and self.folded.shape == (count, self.network.depth)
+            and bool((np.diff(self.slices) > 0).all())
+            and bool((self.slices < self.slicing.slices).all())
+            and bool((self.eps_proved >= 0.0).all())
+            and bool((self.eps_proved <= self.guarantee.eps).all())
+        )
+        if not consistent:
+            raise ValueError("its tables do not fit together")
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """What backs the edits; raises :class:`FormatError` unless it does."""
+        with _malformed(self.file):
+            network = self.network
+            shape = len(self.slices), len(network.neurons)
+            evidence = self.sealed.opened(*shape, network.inputs)
+            evidence.require_fit(self.edits.codes)
+            return evidence
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The evidence is made again from what is sealed, and much larger.
+        return {name: value for name, value in vars(self).items() if name != "evidence"}
 
 
 def write_bundle(path: str | os.PathLike[str], content: Content) -> None:
@@ -100,17 +157,14 @@ def write_bundle(path: str | os.PathLike[str], content: Content) -> None:
 def to_bytes(content: Content) -> bytes:
     """The file's bytes."""
     tensors = {
-        "slices": content.slices.astype("<i8"),
-        "status": pack_halves(content.status),
-        "boxes": content.boxes.astype("<u4"),
         "folded": np.packbits(content.folded, axis=1),
-        "pool": content.pool.astype("<f8"),
-        "witness_count": content.witness_count.astype("<u2"),
-        "witness_pool": content.witness_pool.astype("<u2"),
-        "witness_found": content.witness_found.astype("<f4"),
-        **to_tensors(content.extra),
+        "eps_proved": content.eps_proved.astype("<f8"),
+        **to_tensors(content.edits),
         **{_SLICING + name: array for name, array in content.slicing.arrays().items()},
+        **{_EVIDENCE + name: stream for name, stream in content.sealed.streams.items()},
     }
+    if len(content.slices) < content.slicing.slices:
+        tensors["slices"] = content.slices.astype("<u4")
     layers = []
     for k, layer in enumerate(content.network.layers, start=1):
         tensors[f"layer.{k}.bias"] = layer.bias
@@ -123,7 +177,8 @@ def to_bytes(content: Content) -> bytes:
         "layers": layers,
         "slicing": content.slicing.describe(),
         "guarantee": content.guarantee.describe(),
-        "neurons": len(content.network.neurons),
+        "proofs": list(content.sealed.proofs),
+        "pool": content.sealed.positions,
         "summary": content.summary,
     }
     text = json.dumps(description, sort_keys=True).encode()
@@ -141,8 +196,14 @@ def read_bundle(path: str | os.PathLike[str]) -> Content:
     """
     file = os.fspath(path)
     payload = _checked_payload(read_bytes(file), file)
+    with _malformed(file):
+        return _parse(load_tensors(payload), file)
+
+
+@contextmanager
+def _malformed(file: str) -> Iterator[None]:
     try:
-        return _parse(load_tensors(payload))
+        yield
     except _MALFORMED as error:
         raise FormatError(f"{file}: is not a bundle that redy wrote ({error})") from error
 
@@ -164,73 +225,54 @@ def _checked_payload(data: bytes, file: str) -> bytes:
     return payload
 
 
-def _parse(tensors: dict[str, np.ndarray]) -> Content:
+def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
     description = json.loads(tensors["description"].tobytes())
+    network = _network(description, tensors)
+    slicing = restore(description["slicing"], _named(tensors, _SLICING))
+    edits = from_tensors(tensors, network)
+    return Content(
+        network=network,
+        slicing=slicing,
+        guarantee=Guarantee.restore(description["guarantee"]),
+        slices=_slices(tensors, slicing.slices, len(edits.number)),
+        edits=edits,
+        eps_proved=typed(tensors, "eps_proved", "<f8"),
+        folded=_folded(tensors, network.depth),
+        sealed=Sealed(_named(tensors, _EVIDENCE), description["proofs"], description["pool"]),
+        summary=description["summary"],
+        file=file,
+    )
+
+
+def _network(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Network:
     layers = []
     for k, sources in enumerate(description["layers"], start=1):
         weights = {int(j): tensors[f"layer.{k}.from.{j}"] for j in sources}
         relu = tensors[f"layer.{k}.relu"].astype(bool)
         layers.append(Layer(weights, tensors[f"layer.{k}.bias"], relu))
-    network = Network(description["inputs"], tuple(layers))
-    prefix = len(_SLICING)
-    arrays = {name[prefix:]: t for name, t in tensors.items() if name.startswith(_SLICING)}
-    content = Content(
-        network=network,
-        slicing=restore(description["slicing"], arrays),
-        guarantee=Guarantee.restore(description["guarantee"]),
-        slices=tensors["slices"],
-        status=unpack_halves(tensors["status"], len(network.neurons)),
-        extra=from_tensors(tensors, network, len(tensors["slices"])),
-        boxes=tensors["boxes"],
-        folded=np.unpackbits(tensors["folded"], axis=1, count=network.depth).astype(bool),
-        pool=tensors["pool"],
-        witness_count=tensors["witness_count"],
-        witness_pool=tensors["witness_pool"],
-        witness_found=tensors["witness_found"],
-        summary=description["summary"],
-    )
-    _check(content)
-    return content
+    return Network(description["inputs"], tuple(layers))
 
 
-def _check(content: Content) -> None:
-    count = len(content.slices)
-    network, inputs = content.network, content.network.inputs
-    content.slicing.domain.require_dimension(inputs)
-    consistent = (
-        content.status.shape == (count, len(network.neurons))
-        and content.folded.shape == (count, network.depth)
-        and content.boxes.shape == content.witness_count.shape == (count,)
-        and (np.diff(content.slices) > 0).all()
-        and (content.slices >= 0).all()
-        and (content.slices < content.slicing.slices).all()
-        and (content.status < len(Status)).all()
-        and (content.extra.eps_proved <= content.guarantee.eps).all()
-        and _phases_proved(content)
-        and content.pool.shape[1:] == content.witness_found.shape[1:] == (inputs,)
-        and int(content.witness_count.sum()) == len(content.witness_pool)
-        and int((content.witness_pool == _FROM_RUN).sum()) == len(content.witness_found)
-    )
-    if not consistent:
-        raise ValueError("its tables do not fit together")
+def _folded(tensors: dict[str, np.ndarray], depth: int) -> np.ndarray:
+    bits = typed(tensors, "folded", "u1")
+    if bits.shape[1:] != (-(-depth // 8),):
+        raise ValueError("its layers are not those of the network")
+    return np.unpackbits(bits, axis=1, count=depth).astype(bool)
 
 
-def _phases_proved(content: Content) -> bool:
-    """Whether every neuron removed for its phase has a status that says so."""
-    extra = content.extra
-    removed = extra.criteria == Criterion.PHASE
-    return bool((edits_of(content.status[extra.rows])[removed] != Edit.KEEP).all())
+def _named(tensors: dict[str, np.ndarray], prefix: str) -> dict[str, np.ndarray]:
+    """The tensors whose name begins with ``prefix``, without it."""
+    start = len(prefix)
+    return {name[start:]: t for name, t in tensors.items() if name.startswith(prefix)}
 
 
-def join_witnesses(pool: np.ndarray, found: int) -> np.ndarray:
-    """The ``witness_pool`` entries of one slice: ``pool`` rows, then ``found`` marks."""
-    marks = np.full(found, _FROM_RUN, dtype=np.uint16)
-    return np.concatenate([pool.astype(np.uint16), marks])
-
-
-def is_from_run(witness_pool: np.ndarray) -> np.ndarray:
-    """Which ``witness_pool`` entries stand for a witness of their own."""
-    return np.asarray(witness_pool == _FROM_RUN)
+def _slices(tensors: dict[str, np.ndarray], every: int, count: int) -> np.ndarray:
+    """Which ``count`` slices, of ``every``, a bundle holds."""
+    if "slices" in tensors:
+        return typed(tensors, "slices", "<u4").astype(np.int64)
+    if count != every:
+        raise ValueError("it does not say which slices it holds")
+    return np.arange(count, dtype=np.int64)
 
 
 def run_record(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from itertools import product
 
 import numpy as np
 
-from redy.edits import Edit, Edits
+from redy.edits import Edit, Replacements
 from redy.errors import UnsupportedError
 from redy.network.form import Layer, Matrix, Network, dense
 from redy.network.reach import unread_units
@@ -59,7 +59,8 @@ def read_edits(network: Network, shapes: np.ndarray) -> list[np.ndarray]:
 def unit_counts(network: Network, shapes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Per row of ``shapes`` (slices, neurons): (slices, depth) ReLU neurons and linear units left.
 
-    Each row is an :attr:`Edits.shape <redy.edits.Edits.shape>`: ZERO where nothing is passed on.
+    Each row is a :attr:`Replacements.shape <redy.edits.Replacements.shape>`: ZERO where nothing is
+    passed on.
     """
     kept = np.zeros((len(shapes), network.depth), dtype=np.int64)
     linear = np.zeros_like(kept)
@@ -95,7 +96,7 @@ def plan_many(
     return best, best_macs
 
 
-def plan(network: Network, edits: Edits) -> tuple[np.ndarray, int]:
+def plan(network: Network, edits: Replacements) -> tuple[np.ndarray, int]:
     """:func:`plan_many` of one slice: (depth,) bool, and the multiply-accumulates."""
     folded, macs = plan_many(network, edits.shape[None], np.array([edits.skips_input]))
     return folded[0], int(macs[0])
@@ -154,7 +155,9 @@ class _Affine:
         return _Affine(terms, slope * self.constant + intercept)
 
 
-def materialise(network: Network, edits: Edits, folded: Sequence[bool] | np.ndarray) -> Network:
+def materialise(
+    network: Network, edits: Replacements, folded: Sequence[bool] | np.ndarray
+) -> Network:
     """The network after ``edits``, the linear units of each layer folded or kept.
 
     Over the reals it equals the edited network; its weights are computed in float64. Layers keep
@@ -179,7 +182,7 @@ def materialise(network: Network, edits: Edits, folded: Sequence[bool] | np.ndar
     return Network(network.inputs, tuple(layers))
 
 
-def _unit_lines(network: Network, edits: Edits) -> list[np.ndarray]:
+def _unit_lines(network: Network, edits: Replacements) -> list[np.ndarray]:
     """Per hidden layer, (units, 2): slope and intercept, (1, 0) where no line is."""
     spread, start = [], 0
     for layer in network.layers[:-1]:
@@ -193,7 +196,7 @@ def _unit_lines(network: Network, edits: Edits) -> list[np.ndarray]:
     return spread
 
 
-def _corrected(output: _Affine, edits: Edits) -> _Affine:
+def _corrected(output: _Affine, edits: Replacements) -> _Affine:
     if edits.correction is None:
         return output
     terms = dict(output.terms)
@@ -246,7 +249,7 @@ def _trim(terms: dict[int, np.ndarray]) -> dict[int, Matrix]:
     return {s: m for s, m in terms.items() if m.size}
 
 
-def chain(network: Network, edits: Edits) -> Network:
+def chain(network: Network, edits: Replacements) -> Network:
     """The network after ``edits`` as a plain chain: neurons that are zero are left out, no more.
 
     A neuron proved active keeps its ReLU, which changes nothing on its slice. A layer of which

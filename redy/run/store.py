@@ -25,7 +25,7 @@ from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
-SCHEMA = 3
+SCHEMA = 4
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72656479
 """SQLite's application_id of a store: the letters redy."""
@@ -164,7 +164,7 @@ class Store:
                 result.status.tobytes(),
                 result.witnesses.pool.astype("<u2").tobytes(),
                 result.witnesses.found.astype("<f4").tobytes(),
-                edits_to_bytes(result.edits, self._network),
+                edits_to_bytes(result.edits),
                 np.float64(result.eps_proved).tobytes(),
                 result.proof.name,
                 json.dumps([list(vars(entry).values()) for entry in result.log]),
@@ -201,7 +201,7 @@ class Store:
                 np.frombuffer(pool, dtype="<u2"),
                 np.frombuffer(found, dtype="<f4").reshape(-1, self._network.inputs),
             ),
-            edits=edits_from_bytes(edits, self._network),
+            edits=edits_from_bytes(edits),
             eps_proved=float(np.frombuffer(eps, dtype=np.float64)[0]),
             proof=Proof[proof],
             log=tuple(StageLog(*entry) for entry in json.loads(log)),

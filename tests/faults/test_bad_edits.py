@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import sqlite3
 from collections.abc import Callable
@@ -11,14 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, save
 
 import redy
-from redy.errors import FormatError, StoreError
-from redy.formats.bundle import _HEADER, _MAGIC, SCHEMA
+from redy.errors import FormatError, RedyError, StoreError
+from tests.bundle_files import Tensors, stream, table, tensors_of, write_file
 from tests.stages import BOX, as_correction, as_line, registered, tiny
-
-Tensors = dict[str, np.ndarray]
 
 
 def simplified(folder: Path, change: Callable, **options: object) -> redy.Bundle:
@@ -36,14 +32,11 @@ def tensors(tmp_path_factory: pytest.TempPathFactory) -> Tensors:
     """Of a bundle of two slices, one with a line, the other with a correction."""
     folder = tmp_path_factory.mktemp("edits")
     simplified(folder, lambda state: (as_line, as_correction)[state.index](state))
-    return load((folder / "b.redy").read_bytes()[_HEADER.size :])
+    return tensors_of((folder / "b.redy").read_bytes())
 
 
 def opened(tensors: Tensors, path: Path) -> redy.Bundle:
-    payload = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    header = _HEADER.pack(_MAGIC, SCHEMA, len(payload), hashlib.sha256(payload).digest())
-    path.write_bytes(header + payload)
-    return redy.open(path)
+    return redy.open(write_file(tensors, path))
 
 
 def test_what_was_not_altered_opens(tensors: Tensors, tmp_path: Path) -> None:
@@ -57,41 +50,122 @@ def test_what_was_not_altered_opens(tensors: Tensors, tmp_path: Path) -> None:
 
 
 ALTERED: dict[str, list[object]] = {
-    "rows": [[0, 2], [0, 0], [1, 0], [0], [0, 1, 1]],
-    "neurons": [[[0, 13], [0, 10]], [[0, 0], [0, 10]], [[0], [10]], [[0, 12]], [[0, 3], [0, 10]]],
-    "lines": [[[np.nan, 0]], [[1, np.inf]], [[1, 0], [1, 0]], [[1]], np.zeros((0, 2))],
-    "corrected": [[0, 2], [1, 1], [0, 0], [1]],
-    "corrections": [
+    "edits.number": [[0, 2], [0], [0, 1, 1], [[0, 1]]],
+    "edits.packed": [
+        [[0], [16]],
+        [[48], [48]],
+        [[112], [16]],
+        [[48, 0], [16, 0]],
+        [48, 16],
+        [[48]],
+    ],
+    "edits.lines": [[[np.nan, 0]], [[1, np.inf]], [[1, 0], [1, 0]], [[1]], np.zeros((0, 2))],
+    "edits.correction": [[0, 2], [1]],
+    "edits.corrections": [
         [[[np.nan, 0, 0], [0, 0, 0]]],
         [[[0, 0, 0]]],
         [[[0, 0], [0, 0]]],
         np.zeros((0, 2, 3)),
     ],
     "eps_proved": [[0.25, 0.75], [0.25, np.nan], [-1, 0], [np.inf, 0], [0.25]],
-    "proof": [[0, 9], [0]],
-    "proofs": [list(b"PROPAGATION\nTRUST ME"), [255]],
+    "folded": [[128], [[128]], np.zeros((2, 0))],
 }
 
 
 @pytest.mark.parametrize(
     ("name", "values"), [(name, each) for name, all_of in ALTERED.items() for each in all_of]
 )
-def test_altered_edits_are_refused(
+def test_altered_tables_are_refused(
     name: str, values: object, tensors: Tensors, tmp_path: Path
 ) -> None:
-    changed = np.array(values).astype(tensors[f"edits.{name}"].dtype)
+    changed = np.array(values).astype(tensors[name].dtype)
     with pytest.raises(FormatError, match="is not a bundle that redy wrote"):
-        opened({**tensors, f"edits.{name}": changed}, tmp_path / "b.redy")
+        opened({**tensors, name: changed}, tmp_path / "b.redy")
 
 
-@pytest.mark.parametrize("name", sorted(ALTERED))
-def test_missing_edits_are_refused(name: str, tensors: Tensors, tmp_path: Path) -> None:
-    rest = {key: tensor for key, tensor in tensors.items() if key != f"edits.{name}"}
-    if name == "rows":  # then none of these are looked at: both slices have their exact edits
-        assert opened(rest, tmp_path / "b.redy").slices[0].edits.tolist() == [0, 0, 2]
-        return
+@pytest.mark.parametrize("name", sorted({*ALTERED} - {"folded"}))
+def test_numbers_of_another_type_are_refused(name: str, tensors: Tensors, tmp_path: Path) -> None:
+    for kind in ("i8", "f8", "f4", "u1", "?"):
+        if tensors[name].dtype != kind:
+            with pytest.raises(FormatError, match="is not a bundle that redy wrote"):
+                opened({**tensors, name: tensors[name].astype(kind)}, tmp_path / "b.redy")
+
+
+def test_missing_tensors_are_refused(tensors: Tensors, tmp_path: Path) -> None:
+    for name in tensors:
+        rest = {key: tensor for key, tensor in tensors.items() if key != name}
+        with pytest.raises(FormatError, match="is not a bundle that redy wrote"):
+            opened(rest, tmp_path / "b.redy")
+
+
+@pytest.mark.parametrize("slices", [[0], [1, 0], [0, 0], [0, 2]])
+def test_slices_that_are_not_there(slices: list, tensors: Tensors, tmp_path: Path) -> None:
     with pytest.raises(FormatError, match="is not a bundle that redy wrote"):
-        opened(rest, tmp_path / "b.redy")
+        opened({**tensors, "slices": np.array(slices, dtype="<u4")}, tmp_path / "b.redy")
+
+
+def test_a_domain_of_many_slices_of_which_none_is_there(tensors: Tensors, tmp_path: Path) -> None:
+    description = json.loads(tensors["description"].tobytes())
+    description["slicing"]["counts"] = [2**13, 2**13]
+    text = np.frombuffer(json.dumps(description).encode(), dtype=np.uint8)
+    with pytest.raises(FormatError, match="does not say which slices it holds"):
+        opened({**tensors, "description": text}, tmp_path / "b.redy")
+
+
+USES: dict[str, Callable[[redy.Bundle], object]] = {
+    "status": lambda bundle: bundle.status,
+    "replacements": lambda bundle: bundle.slices[0].replacements,
+    "criteria": lambda bundle: bundle.slices[0].criteria,
+    "proof": lambda bundle: bundle.slices[0].proof,
+    "boxes": lambda bundle: bundle.slices[0].boxes,
+    "witnesses": lambda bundle: bundle.slices[0].witnesses,
+    "verdicts": lambda bundle: bundle.slices[0].verdicts,
+}
+
+
+@pytest.mark.parametrize("use", USES)
+def test_evidence_that_does_not_fit_is_refused_before_use(
+    use: str, tensors: Tensors, tmp_path: Path
+) -> None:
+    """One neuron of the first slice, which stays, is said to be removed for its phase."""
+    reasons = table(tensors, "reasons")
+    reasons[0] = redy.Status.INACTIVE_BRANCHING | redy.Criterion.PHASE << 4
+    bundle = opened({**tensors, "evidence.reasons": stream(reasons)}, tmp_path / "b.redy")
+    before = opened(tensors, tmp_path / "a.redy")
+    points = np.array([[-0.5, 0.5], [0.5, 0.25]])
+    assert np.array_equal(bundle(points), before(points))  # which needs no evidence
+    with pytest.raises(FormatError, match=r"b.redy: is not a bundle that redy wrote \(its edits"):
+        USES[use](bundle)
+
+
+def test_garbage_for_evidence(tensors: Tensors, tmp_path: Path) -> None:
+    for name in ("reasons", "proof", "boxes", "pool", "witness_count", "witness_pool"):
+        garbage = np.frombuffer(b"no stream at all", dtype=np.uint8)
+        bundle = opened({**tensors, f"evidence.{name}": garbage}, tmp_path / "b.redy")
+        with pytest.raises(FormatError, match="is not a bundle that redy wrote"):
+            _ = bundle.status
+
+
+def test_random_changes_that_the_checksum_does_not_show(tensors: Tensors, tmp_path: Path) -> None:
+    """Whatever stands in the file, it is refused or used, and never ends in a traceback."""
+    rng = np.random.default_rng(0)
+    names = sorted(set(tensors) - {"description"})
+    refused = 0
+    for _ in range(400):
+        changed = {name: tensor.copy() for name, tensor in tensors.items()}
+        name = names[rng.integers(len(names))]
+        content = np.frombuffer(changed[name].tobytes(), dtype=np.uint8).copy()
+        content[rng.integers(content.size)] ^= 1 << rng.integers(8)
+        changed[name] = content.view(changed[name].dtype).reshape(changed[name].shape)
+        try:
+            with np.errstate(all="ignore"):
+                bundle = opened(changed, tmp_path / "b.redy")
+                bundle(np.array([[-0.5, 0.5], [0.5, 0.25]]))
+                for part in bundle.slices:
+                    _ = part.replacements, part.witnesses, part.verdicts, part.proof
+        except RedyError:
+            refused += 1
+    assert 100 < refused < 400
 
 
 @pytest.mark.parametrize(

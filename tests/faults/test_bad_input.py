@@ -222,9 +222,13 @@ def test_a_corrupted_bundle_gives_nothing(
     fails(tmp_path, FORMAT, "not a redy bundle", command, ONNX, *words)
 
 
-def test_a_bundle_of_another_schema(bundle: Path, tiny_bundle: bytes, tmp_path: Path) -> None:
-    bundle.write_bytes(tiny_bundle[:12] + b"\x63\0\0\0" + tiny_bundle[16:])
-    fails(tmp_path, FORMAT, "has bundle schema 99", "show", bundle)
+@pytest.mark.parametrize("schema", [0, 1, 2, 99])
+def test_a_bundle_of_another_schema(
+    schema: int, bundle: Path, tiny_bundle: bytes, tmp_path: Path
+) -> None:
+    bundle.write_bytes(tiny_bundle[:12] + bytes([schema, 0, 0, 0]) + tiny_bundle[16:])
+    named = f"has bundle schema {schema}, this redy reads schema 3; make the bundle again"
+    fails(tmp_path, FORMAT, named, "show", bundle)
 
 
 # Domains

@@ -55,8 +55,27 @@ def test_save_and_open(bundle: redy.Bundle, tmp_path: Path) -> None:
     np.testing.assert_array_equal(opened.status, bundle.status)
     untimed = {"seconds": None, "stage_seconds": None}
     assert opened.summary == {**bundle.summary, **untimed}
+    assert opened.summary["bundle_bytes"] == (tmp_path / "b.redy").stat().st_size
     assert bundle.summary["seconds"] > 0
     assert bundle.summary["stage_seconds"]["phase"] > 0
+
+
+def test_an_opened_bundle_is_saved_with_the_same_bytes(
+    bundle: redy.Bundle, sampled: redy.Bundle, tmp_path: Path
+) -> None:
+    for each in (bundle, sampled):
+        each.save(tmp_path / "b.redy")
+        redy.open(tmp_path / "b.redy").save(tmp_path / "c.redy")
+        assert (tmp_path / "c.redy").read_bytes() == (tmp_path / "b.redy").read_bytes()
+        opened = redy.open(tmp_path / "c.redy")
+        for part, again in zip(each.slices, opened.slices, strict=True):
+            assert again.index == part.index
+            assert again.replacements.same_as(part.replacements)
+            np.testing.assert_array_equal(again.witnesses, part.witnesses)
+            np.testing.assert_array_equal(again.folded, part.folded)
+            assert (again.proof, again.boxes, again.eps_proved) == (
+                part.proof, part.boxes, part.eps_proved,
+            )  # fmt: skip
 
 
 def test_a_saved_bundle_does_not_depend_on_jobs(

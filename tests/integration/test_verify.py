@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import signal
 import time
@@ -13,13 +12,12 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from safetensors.numpy import load, save
 
 import redy as package
-from redy.edits import Status
-from redy.formats.bundle import _HEADER, _MAGIC, SCHEMA
+from redy.edits import Criterion, Status, edits_of
 from redy.formats.nnet import write_nnet
 from redy.formats.onnx import write_onnx
+from tests.bundle_files import Tensors, stream, table, tensors_of, write_file
 from tests.commands import NNET, ONNX, Outcome, finish, redy, start
 from tests.stages import BOX, as_correction, as_line, registered, tiny, wrong
 
@@ -216,18 +214,11 @@ def test_a_bundle_and_another_network(demo_bundle: Path, changed: Path) -> None:
     assert np.abs(found - run(changed, data["witness"])).max() > 1e-7
 
 
-Tensors = dict[str, np.ndarray]
-
-
 def altered(bundle: Path, out: Path, change: Callable[[Tensors], None]) -> Path:
     """A copy of ``bundle`` with other content and the right checksum."""
-    tensors = load(bundle.read_bytes()[_HEADER.size :])
-    tensors = {name: tensor.copy() for name, tensor in tensors.items()}
+    tensors = tensors_of(bundle.read_bytes())
     change(tensors)
-    payload = save({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()})
-    header = _HEADER.pack(_MAGIC, SCHEMA, len(payload), hashlib.sha256(payload).digest())
-    out.write_bytes(header + payload)
-    return out
+    return write_file(tensors, out)
 
 
 def refuted_neuron(bundle: Path) -> tuple[int, int]:
@@ -238,17 +229,25 @@ def refuted_neuron(bundle: Path) -> tuple[int, int]:
     return int(rows[last]), int(columns[last])
 
 
+def flipped_status(tensors: Tensors, row: int, neuron: int, status: Status) -> None:
+    """The edit that ``status`` allows, in this slice alone, and evidence that says so."""
+    slices = len(tensors["edits.number"])
+    packed = tensors["edits.packed"][tensors["edits.number"]]
+    place, shift = neuron // 4, 2 * (neuron % 4)
+    packed[row, place] &= ~np.uint8(3 << shift)
+    packed[row, place] |= edits_of(np.array(status)) << shift
+    reasons = table(tensors, "reasons").reshape(-1, slices)
+    reasons[neuron, row] = status | Criterion.PHASE << 4
+    tensors["edits.packed"], tensors["edits.number"] = packed, np.arange(slices, dtype="<u4")
+    tensors["evidence.reasons"] = stream(reasons)
+
+
 @pytest.mark.parametrize("status", [Status.INACTIVE_BRANCHING, Status.ACTIVE_PROPAGATION])
 def test_a_flipped_status_is_found_out(status: Status, demo_bundle: Path, tmp_path: Path) -> None:
     row, neuron = refuted_neuron(demo_bundle)
 
     def flip(tensors: Tensors) -> None:
-        half, shift = divmod(neuron, 2)
-        before = tensors["status"][row, half]
-        for place in (0, 4):  # whichever half of the byte holds it
-            tensors["status"][row, half] = before & (0xF0 >> place) | (status << place)
-            if not shift ^ (place == 4):
-                break
+        flipped_status(tensors, row, neuron, status)
 
     out = altered(demo_bundle, tmp_path / "flipped.redy", flip)
     assert package.open(out).status[row, neuron] == status
@@ -258,6 +257,20 @@ def test_a_flipped_status_is_found_out(status: Status, demo_bundle: Path, tmp_pa
     point = np.array([data["witness"]])
     assert opened.slice_of(point)[0] == row
     assert np.abs(opened(point)[0] - run(ONNX, data["witness"])).max() > 0
+
+
+def test_an_edit_without_evidence_is_refused(demo_bundle: Path, tmp_path: Path) -> None:
+    row, neuron = refuted_neuron(demo_bundle)
+
+    def flip(tensors: Tensors) -> None:
+        before = tensors["evidence.reasons"]
+        flipped_status(tensors, row, neuron, Status.INACTIVE_BRANCHING)
+        tensors["evidence.reasons"] = before
+
+    out = altered(demo_bundle, tmp_path / "flipped.redy", flip)
+    outcome = redy("verify", ONNX, out)
+    assert outcome.code == 3
+    assert "its edits are not what their reasons allow" in outcome.err
 
 
 def test_another_base_network_is_found_out(demo_bundle: Path, tmp_path: Path) -> None:

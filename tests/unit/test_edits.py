@@ -1,4 +1,4 @@
-"""Edits: what is refused, what follows from a status, tables of many slices."""
+"""Edits: what is refused, what follows from a status, what a store keeps of them."""
 
 from __future__ import annotations
 
@@ -7,16 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from redy.edit_table import AllEdits, ExtraEdits
 from redy.edits import Criterion, Edit, Edits, Status, exact_codes, proof_of
-from redy.formats.edit_tensors import (
-    edits_from_bytes,
-    edits_to_bytes,
-    from_tensors,
-    pack_halves,
-    to_tensors,
-    unpack_halves,
-)
+from redy.formats.edit_tensors import edits_from_bytes, edits_to_bytes
 from redy.network.form import Layer, Network
 from redy.verdict import Proof
 
@@ -134,41 +126,7 @@ def test_the_proof_of_a_status():
     assert proof_of(np.array([ACTIVE, INACTIVE])) == Proof.BRANCH_AND_BOUND
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_tables_give_back_what_they_hold(seed):
-    rng = np.random.default_rng(seed)
-    given = [some_edits(rng) if rng.random() < 0.6 else None for _ in range(8)]
-    eps, proofs = rng.random(8), [list(Proof)[i] for i in rng.integers(0, 5, size=8)]
-    table = ExtraEdits.collect(CHAIN, given, list(eps), proofs)
-    status = rng.integers(0, len(Status), size=(8, 3)).astype(np.uint8)
-    for extra in (table, from_tensors(to_tensors(table), CHAIN, 8)):
-        everything = AllEdits.of(CHAIN, status, extra)
-        for row, part in enumerate(given):
-            place = extra.find(row)
-            assert (place is None) == (part is None)
-            expected = part or Edits.exact(CHAIN, status[row])
-            if place is not None:
-                assert extra.at(place).same_as(expected)
-                assert extra.eps_proved[place] == eps[row]
-                assert extra.proofs[place] == proofs[row]
-            np.testing.assert_array_equal(everything.codes[row], expected.codes)
-            np.testing.assert_array_equal(everything.criteria[row], expected.criteria)
-            np.testing.assert_array_equal(everything.shapes[row], expected.shape)
-            assert everything.skips_input[row] == expected.skips_input
-    for part in given:
-        restored = edits_from_bytes(edits_to_bytes(part, CHAIN), CHAIN)
-        assert restored is part is None or restored.same_as(part)
-
-
-def test_no_slice_needs_no_tensor():
-    table = ExtraEdits.collect(CHAIN, [None, None], [0.0, 0.0], [Proof.PROPAGATION] * 2)
-    assert to_tensors(table) == {}
-    assert from_tensors({}, CHAIN, 2).find(1) is None
-
-
-@pytest.mark.parametrize("width", [0, 1, 4, 5])
-def test_half_bytes(width):
-    codes = np.random.default_rng(width).integers(0, 16, size=(3, width)).astype(np.uint8)
-    np.testing.assert_array_equal(unpack_halves(pack_halves(codes), width), codes)
-    with pytest.raises(ValueError, match="another width"):
-        unpack_halves(pack_halves(codes), width + 2)
+@pytest.mark.parametrize("part", [None, *(some_edits(np.random.default_rng(k)) for k in range(9))])
+def test_a_store_gives_back_what_it_holds(part):
+    restored = edits_from_bytes(edits_to_bytes(part))
+    assert restored is part is None or restored.same_as(part)
