@@ -25,7 +25,7 @@ from redy.formats.bundle import (
 from redy.guarantee import Guarantee
 from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
-from redy.network.fold import materialise
+from redy.network.fold import materialise, unit_counts
 from redy.network.form import Network
 from redy.search.witnesses import Witnesses
 from redy.slicing import Slicing
@@ -251,9 +251,27 @@ class Bundle:
         return self._content.status
 
     @cached_property
+    def _all_edits(self) -> AllEdits:
+        return AllEdits.of(self.network, self.status, self._content.extra)
+
+    @property
     def edits(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Edit`."""
-        return AllEdits.of(self.network, self.status, self._content.extra).codes
+        return self._all_edits.codes
+
+    @property
+    def criteria(self) -> np.ndarray:
+        """(simplified slices, neurons) uint8 of :class:`redy.edits.Criterion`."""
+        return self._all_edits.criteria
+
+    @cached_property
+    def network_neurons(self) -> np.ndarray:
+        """(simplified slices,) int64: ReLU neurons of each slice's network.
+
+        Fewer than its edits keep where no output reads what is kept.
+        """
+        kept, _ = unit_counts(self.network, self._all_edits.shapes)
+        return np.asarray(kept.sum(axis=1))
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64.
