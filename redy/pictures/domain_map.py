@@ -105,7 +105,9 @@ def influence(data: Left) -> np.ndarray:
     found = np.zeros(data.domain.dimension)
     cut = (data.lower > data.domain.lower) | (data.upper < data.domain.upper)
     for d in np.flatnonzero(cut.any(axis=0)):
-        found[d] = np.nanstd(mean_left(data, (int(d),), {}))
+        means = mean_left(data, (int(d),), {})
+        known = means[np.isfinite(means)]
+        found[d] = known.std() if known.size else 0.0
     return found
 
 
@@ -212,7 +214,7 @@ def draw(into: FigureBase, shown: DomainMap, neurons: int) -> None:
         return
     names = list(shown.panels)
     grid = into.subplot_mosaic("A" if len(names) == 1 else "AABC;AADE", sharex=True, sharey=True)
-    highest = max(float(np.nanmax(v, initial=1.0)) for v in shown.panels.values())
+    highest = max(float(np.nan_to_num(v).max(initial=1.0)) for v in shown.panels.values())
     scale = Normalize(0, highest)
     colours = colormaps["magma_r"].with_extremes(bad=UNKNOWN)
     for number, axes in enumerate(grid.values()):

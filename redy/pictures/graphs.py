@@ -27,6 +27,9 @@ EDGES = 20_000
 _FEW = 500
 """Fewer edges than these are told apart one by one."""
 
+_MANY = 16
+"""Columns beyond which there is no room to say what each holds."""
+
 _TOP = 0.66
 """Nodes stand between -0.5 and 0.5; curves go a little beyond."""
 
@@ -126,6 +129,8 @@ def _label(shown: Graph, k: int) -> str:
     relu, last = shown.relu[k], len(shown.relu) - 1
     if k in {0, last}:
         return f"{'output' if k else 'input'}\n{len(relu)}"
+    if last > _MANY:
+        return str(k)
     linear = f"\n{int((~relu).sum())} linear" if not relu.all() else ""
     return f"layer {k}\n{int(relu.sum())} ReLU{linear}"
 

@@ -17,6 +17,7 @@ UNKNOWN = "#d4d4d4"
 """What was not simplified."""
 
 DOTS_PER_INCH = 130
+_LONGEST = 60
 
 _SETTINGS: dict[str, Any] = {
     "font.size": 9,
@@ -62,6 +63,7 @@ def to_bytes(figure: Figure, file_format: str) -> bytes:
 
 
 def plain(text: str) -> str:
-    """``text`` in characters that the pictures' font has, on one line."""
+    """``text`` in characters that the pictures' font has, on one line that is not too long."""
     shown = "".join(c if c.isprintable() else " " for c in text)
-    return shown.encode("latin-1", "backslashreplace").decode("latin-1")
+    shown = shown.encode("latin-1", "backslashreplace").decode("latin-1")
+    return shown if len(shown) <= _LONGEST else f"{shown[: _LONGEST - 23]}...{shown[-20:]}"

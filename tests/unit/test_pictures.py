@@ -23,7 +23,7 @@ from redy.pictures.domain_map import PIXELS, DomainMap, Left, influence, mean_le
 from redy.pictures.page import page
 from redy.pictures.shares import input_boxes, neurons_left, volume_shares
 from redy.pictures.sheet import sheet, write_sheet
-from redy.pictures.style import house_style, to_bytes
+from redy.pictures.style import house_style, plain, to_bytes
 from redy.pictures.view import View
 from tests.stages import BOX, tiny
 
@@ -420,9 +420,17 @@ def test_page_escapes_names(small: Bundle) -> None:
     text.encode("utf-8")
     with house_style():  # no warning of a character that the font lacks, no formula
         svg = to_bytes(sheet(bundle, View()), "svg").decode()
-    assert "&lt;img src=x onerror=alert(1)&gt;" in svg
+    assert "&lt;img src=x onerror=" in svg
     assert "<img" not in svg
     assert "$a_1$" in svg
+
+
+def test_names_fit_on_the_sheet() -> None:
+    assert plain("a.onnx") == "a.onnx"
+    shown = plain("first\n" + 300 * "x" + "_last.onnx")
+    assert shown.startswith("first xx")
+    assert shown.endswith("xx_last.onnx")
+    assert len(shown) == 60
 
 
 @pytest.mark.parametrize(
@@ -471,6 +479,13 @@ def test_unusual_networks_have_pictures(
     assert reader.seen["svg"] == (4 if lower != upper else 3)
     with house_style():
         assert to_bytes(sheet(bundle, View()), "png")
+
+
+def test_slices_that_fall_between_the_pixels_have_pictures() -> None:
+    box = redy.Box([-1, -1, -1], [1, 1, 1])
+    sample = redy.Selection(1, 0)
+    bundle = redy.simplify(chain(3, 4, 2), domain=box, grid=[5000, 1, 1], selection=sample)
+    assert read(page(bundle, View(), ["redy"])).seen["svg"] == 4
 
 
 def test_an_input_of_one_value_is_not_on_the_map() -> None:
