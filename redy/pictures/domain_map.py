@@ -23,6 +23,7 @@ PIXELS = 256
 """Along each input; a power of two, as most numbers of cuts are."""
 
 _POSITIONS = 4
+_NAMED = 6
 _ROWS = 2**15
 
 
@@ -118,13 +119,13 @@ class DomainMap:
     Attributes:
         inputs: the input to the right and the one upwards; one for a line instead of a map.
         domain: the box of all inputs.
-        panels: title -> neurons left, (pixels of y, pixels of x) or (pixels,); NaN if unknown.
+        panels: titles and neurons left, (pixels of y, pixels of x) or (pixels,); NaN if unknown.
         caption: how to read it.
     """
 
     inputs: tuple[int, ...]
     domain: Box
-    panels: dict[str, np.ndarray]
+    panels: tuple[tuple[str, np.ndarray], ...]
     caption: str
 
 
@@ -148,18 +149,22 @@ def domain_map(bundle: Bundle, view: View) -> DomainMap | str:
     others = [d for d in order if d not in inputs]
     if view.at is not None:
         return _fixed(bundle, data, inputs, view.at)
-    panels = {"mean over the other inputs" if others else "": mean_left(data, inputs, {})}
+    panels = [("mean over the other inputs" if others else "", mean_left(data, inputs, {}))]
     caption = "Neurons left over " + " and ".join(f"input {d}" for d in inputs)
     if others:
         most = "" if view.inputs else ", along which what is left varies most"
         caption += f"{most}; mean over the other inputs"
     whole = len(bundle.done) == bundle.slicing.slices
     if len(inputs) == 2 and others and varies[others[0]] > 0.0 and whole:
-        z = others[0]
-        for value in middles(data.domain, z, _POSITIONS):
-            panels[f"input {z} = {value:.3g}"] = mean_left(data, inputs, {z: float(value)})
-        caption += f", and the same at {_POSITIONS} values of input {z}, the next of them"
-    return DomainMap(inputs, data.domain, panels, f"{caption}.{_unknown(bundle)}")
+        panels += _along(data, inputs, others[0])
+        caption += f", and the same at {_POSITIONS} values of input {others[0]}, the next of them"
+    return DomainMap(inputs, data.domain, tuple(panels), f"{caption}.{_unknown(bundle)}")
+
+
+def _along(data: Left, inputs: tuple[int, ...], d: int) -> list[tuple[str, np.ndarray]]:
+    """The means at some values of input ``d``."""
+    values = middles(data.domain, d, _POSITIONS).tolist()
+    return [(f"input {d} = {value:.4g}", mean_left(data, inputs, {d: value})) for value in values]
 
 
 def _without(view: View, reason: str) -> str:
@@ -201,10 +206,11 @@ def _fixed(bundle: Bundle, data: Left, inputs: tuple[int, ...], at: tuple[float,
     owner = bundle.slice_of(points.reshape(-1, data.domain.dimension)).reshape(PIXELS, PIXELS)
     row = np.searchsorted(bundle.done, owner).clip(max=len(bundle.done) - 1)
     values = np.where(bundle.done[row] == owner, data.left[row], np.nan)
-    title = ", ".join(f"input {d} = {value:.3g}" for d, value in zip(others, at, strict=True))
+    fixed = [f"input {d} = {value:.4g}" for d, value in zip(others, at, strict=True)]
+    title = ", ".join(fixed[:_NAMED]) + (", ..." if len(fixed) > _NAMED else "")
     where = f", where {title}" if others else ""
     caption = f"Neurons left over input {inputs[0]} and input {inputs[1]}{where}."
-    return DomainMap(inputs, data.domain, {title: values}, caption + _unknown(bundle))
+    return DomainMap(inputs, data.domain, ((title, values),), caption + _unknown(bundle))
 
 
 def draw(into: FigureBase, shown: DomainMap, neurons: int) -> None:
@@ -212,13 +218,13 @@ def draw(into: FigureBase, shown: DomainMap, neurons: int) -> None:
     if len(shown.inputs) == 1:
         _draw_line(into.subplots(), shown)
         return
-    names = list(shown.panels)
-    grid = into.subplot_mosaic("A" if len(names) == 1 else "AABC;AADE", sharex=True, sharey=True)
-    highest = max(float(np.nan_to_num(v).max(initial=1.0)) for v in shown.panels.values())
+    single = len(shown.panels) == 1
+    grid = into.subplot_mosaic("A" if single else "AABC;AADE", sharex=True, sharey=True)
+    highest = max(float(np.nan_to_num(v).max(initial=1.0)) for _, v in shown.panels)
     scale = Normalize(0, highest)
     colours = colormaps["magma_r"].with_extremes(bad=UNKNOWN)
     for number, axes in enumerate(grid.values()):
-        _draw_panel(axes, shown, names[number], scale, colours)
+        _draw_panel(axes, shown, number, scale, colours)
         if number:
             axes.tick_params(labelsize=7, labelleft=False, labelbottom=number > 2)
             axes.title.set_fontsize(8.5)
@@ -232,12 +238,13 @@ def draw(into: FigureBase, shown: DomainMap, neurons: int) -> None:
 
 
 def _draw_panel(
-    axes: Axes, shown: DomainMap, name: str, scale: Normalize, colours: Colormap
+    axes: Axes, shown: DomainMap, number: int, scale: Normalize, colours: Colormap
 ) -> None:
     (x, y), domain = shown.inputs, shown.domain
-    axes.set_title(name)
+    title, values = shown.panels[number]
+    axes.set_title(title)
     axes.imshow(
-        np.ma.masked_invalid(shown.panels[name]),
+        np.ma.masked_invalid(values),
         origin="lower",
         extent=(domain.lower[x], domain.upper[x], domain.lower[y], domain.upper[y]),
         aspect="auto",
@@ -249,6 +256,6 @@ def _draw_panel(
 
 def _draw_line(axes: Axes, shown: DomainMap) -> None:
     (d,) = shown.inputs
-    values = next(iter(shown.panels.values()))
+    ((_, values),) = shown.panels
     axes.step(middles(shown.domain, d, PIXELS), values, where="mid", color=BLUE)
     axes.set(xlabel=f"input {d}", ylabel="neurons left", ylim=(0, None))

@@ -172,7 +172,7 @@ def test_slices_that_are_no_boxes_of_inputs_have_no_map(small: Bundle) -> None:
 def test_map_at_values_is_what_the_dispatcher_finds(demo: Bundle) -> None:
     shown = domain_map.domain_map(demo, View(inputs=(3, 1), at=(0.2, -0.1, 0.5)))
     assert isinstance(shown, DomainMap)
-    (values,) = shown.panels.values()
+    ((_, values),) = shown.panels
     left = neurons_left(demo)
     for row, column in np.random.default_rng(2).integers(0, PIXELS, (50, 2)):
         point = np.array([0.2, 0.0, -0.1, 0.0, 0.5])
@@ -188,7 +188,7 @@ def test_map_of_a_sample_is_unknown_where_nothing_was_simplified(sampled: Bundle
     assert isinstance(exact, DomainMap)
     assert "grey" in mean.caption
     for shown in (mean, exact):
-        (values,) = shown.panels.values()
+        ((_, values),) = shown.panels
         x, y = (middles(BOX, d, PIXELS) for d in (0, 1))
         points = np.stack(np.broadcast_arrays(x, y[:, None]), axis=-1).reshape(-1, 2)
         done = np.isin(sampled.slice_of(points), sampled.done).reshape(PIXELS, PIXELS)
@@ -202,7 +202,7 @@ def test_map_shows_the_two_inputs_that_matter_most(demo: Bundle) -> None:
     shown = domain_map.domain_map(demo, View())
     assert isinstance(shown, DomainMap)
     assert shown.inputs == tuple(sorted(ranked[:2]))
-    mean, *at_values = shown.panels.values()
+    mean, *at_values = (values for _, values in shown.panels)
     assert f"at 4 values of input {ranked[2]}" in shown.caption
     # Cut into two, an input has two values that differ: their mean is the mean over the input.
     np.testing.assert_allclose(np.mean(at_values, axis=0), mean)
@@ -486,6 +486,20 @@ def test_slices_that_fall_between_the_pixels_have_pictures() -> None:
     sample = redy.Selection(1, 0)
     bundle = redy.simplify(chain(3, 4, 2), domain=box, grid=[5000, 1, 1], selection=sample)
     assert read(page(bundle, View(), ["redy"])).seen["svg"] == 4
+
+
+def test_values_that_read_alike_have_panels_of_their_own() -> None:
+    bend = redy.Layer({0: np.array([[0.0, 0.0, 1.0]])}, np.array([-1e6 - 0.001]), np.array([True]))
+    out = redy.Layer({1: np.ones((1, 1))}, np.zeros(1), np.array([False]))
+    box = redy.Box([0, 0, 1e6], [1, 1, 1e6 + 0.01])
+    bundle = redy.simplify(redy.Network(3, (bend, out)), domain=box, grid=[1, 1, 4], budget=20)
+    shown = domain_map.domain_map(bundle, View(inputs=(0, 1)))
+    assert isinstance(shown, DomainMap)
+    assert [title for title, _ in shown.panels[1:]] == ["input 2 = 1e+06"] * 4
+    highest = [values.max() for _, values in shown.panels]
+    np.testing.assert_allclose(highest, [0.25, 1.0, 0.0, 0.0, 0.0], rtol=1e-6)
+    with house_style():
+        assert to_bytes(sheet(bundle, View(inputs=(0, 1))), "svg")
 
 
 def test_an_input_of_one_value_is_not_on_the_map() -> None:
