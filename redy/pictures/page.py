@@ -175,8 +175,8 @@ def _unread(bundle: Bundle) -> str:
     if (bundle.network_neurons == left).all():
         return ""
     return (
-        " As in the tables below, a neuron counts as left unless its removal was asked for; what "
-        "no output reads any more is not in the networks either, which have "
+        " As in the tables below, a neuron counts as left unless a stage removed it; what no "
+        "output reads any more is not in the networks either, which have "
         f"{volume @ bundle.network_neurons:.1f} neurons on average."
     )
 
