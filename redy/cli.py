@@ -337,20 +337,82 @@ def simplify(
 def show(
     bundle: BundleFile,
     index: Annotated[
-        int | None, typer.Option("--slice", metavar="I", help="One slice instead of all.")
+        list[int] | None,
+        typer.Option(
+            "--slice",
+            metavar="I",
+            help="One slice instead of all. Given twice: the two networks in the pictures; by "
+            "default an almost linear one and a complex one.",
+        ),
+    ] = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(
+            "--plot",
+            metavar="FILE",
+            help="Draw the bundle to a .png, .svg or .pdf: neurons left over two inputs, by "
+            "volume and by layer, and two slices' networks.",
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option(
+            "--html",
+            metavar="FILE.html",
+            help="The same pictures with all figures on one self-contained page.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        str | None,
+        typer.Option(
+            "--inputs",
+            metavar="X,Y",
+            help="The two inputs of the map. Default: those along which the mean over all other "
+            "inputs varies most.",
+        ),
+    ] = None,
+    at: Annotated[
+        str | None,
+        typer.Option(
+            "--at",
+            metavar="V,V,...",
+            help="With --inputs: the values of all other inputs, in order, instead of the mean.",
+        ),
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """What was removed, by criterion and layer, and what evaluation costs before and after."""
+    """What was removed, by criterion and layer, and what evaluation costs before and after.
+
+    Example: redy show acas.redy --html acas.html
+    """
     from redy.dispatch.bundle import Bundle
+    from redy.pictures.view import View, require_suffix
     from redy.report import slice_report
     from redy.terminal import print_slice, print_summary
 
+    indices = index or []
+    pictures = {"--plot": plot, "--html": html}
+    view = View.parse(inputs, at, indices)
+    if plot is None and html is None and view != View(slices=view.slices[:1]):
+        raise UsageError("--inputs, --at and a second --slice need --plot or --html")
+    for option, path in pictures.items():
+        if path is not None:
+            require_suffix(option, path)
+            _require_writable(path, bundle, option=option)
     opened = Bundle.open(bundle)
-    if index is None:
-        _emit(opened.summary, as_json, print_summary)
+    if plot is not None:
+        from redy.pictures.sheet import write_sheet
+
+        write_sheet(plot, opened, view)
+    if html is not None:
+        from redy.pictures.page import write_page
+
+        command = ["redy", "show", str(bundle), "--html", str(html), *view.options()]
+        write_page(html, opened, view, command)
+    if len(indices) == 1:
+        _emit(slice_report(opened.slices[indices[0]], opened.network), as_json, print_slice)
     else:
-        _emit(slice_report(opened.slices[index], opened.network), as_json, print_slice)
+        _emit(opened.summary, as_json, print_summary)
 
 
 @app.command(name="eval")
@@ -539,14 +601,14 @@ def _grid(text: str | None) -> list[int] | None:
         raise UsageError(f"--grid {text}: give one whole number per input, as in 8,8,4") from None
 
 
-def _require_writable(out: Path, *others: Path) -> None:
+def _require_writable(out: Path, *others: Path, option: str = "--out") -> None:
     """Fail before the work, not after it, when ``out`` cannot be written or is a file it needs."""
     from redy.formats.atomic import require_file
 
     with _as_output_error(out):
         require_file(out)
         if any(out.resolve() == other.resolve() for other in others):
-            raise UsageError(f"--out {out}: is also read by this command; give another name")
+            raise UsageError(f"{option} {out}: is also read by this command; give another name")
         probe = out.parent / f".{out.name}.probe"
         probe.touch(exist_ok=True)
         probe.unlink()

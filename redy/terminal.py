@@ -130,33 +130,45 @@ def print_bounds(data: dict[str, Any]) -> None:
 def print_summary(data: dict[str, Any]) -> None:
     """``redy show`` for a person."""
     console = _console()
-    title = f"{data['network']}: {data['slices_done']} of {data['slices']} slices, {_promise(data)}"
+    title = f"{data['network']}: {data['slices_done']} of {data['slices']} slices, {promise(data)}"
     _print_titled(console, title, _layer_table(data))
-    console.print(_stage_table(data))
+    header, *rows = stage_rows(data)
+    table = _table(*header)
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
+    for sentence in sentences(data):
+        console.print(sentence)
+
+
+def sentences(data: dict[str, Any]) -> list[str]:
+    """What ``redy show`` says below its tables."""
     ratio = data["macs_original"] / max(data["macs_mean"], 1.0)
-    console.print(
+    costs = (
         f"multiply-accumulates per evaluation: {data['macs_original']:,} before, "
         f"{data['macs_mean']:,.0f} after on average ({ratio:.1f} times fewer), "
         f"{data['macs_max']:,} at most"
     )
-    console.print(
+    size = (
         f"bundle: {data['bundle_bytes'] / 2**20:.2f} MiB; "
         f"largest deviation from the original in onnxruntime: {data['float_deviation_max']:.2g} "
         f"over {data['float_deviation_points']:,} points"
     )
+    said = [costs, size]
     if data["eps_proved_max"]:
-        console.print(f"largest output error, proved: {data['eps_proved_max']:.4g}")
+        said.append(f"largest output error, proved: {data['eps_proved_max']:.4g}")
     if data["winner"] is not None:
-        console.print(f"another winner than in the original: at {data['winners_changed']} points")
+        said.append(f"another winner than in the original: at {data['winners_changed']} points")
     if data["solver_trusted_mean"]:
-        console.print(f"on a solver's word alone: {_percent(data['solver_trusted_mean'])}")
+        said.append(f"on a solver's word alone: {_percent(data['solver_trusted_mean'])}")
     if data["slices_cut_short"]:
-        console.print(f"the time limit cut {data['slices_cut_short']} slices short")
+        said.append(f"the time limit cut {data['slices_cut_short']} slices short")
     if data["seconds"] is not None:
-        console.print(f"time: {data['seconds']:.1f} s")
+        said.append(f"time: {data['seconds']:.1f} s")
+    return said
 
 
-def _promise(data: dict[str, Any]) -> str:
+def promise(data: dict[str, Any]) -> str:
     """The guarantee and what it depends on."""
     if data["winner"] is not None:
         return f"guarantee {data['guarantee']}, the {data['winner']} wins"
@@ -169,46 +181,55 @@ def _promise(data: dict[str, Any]) -> str:
 
 
 def _layer_table(data: dict[str, Any]) -> Table:
-    """What was removed, by layer and criterion; criteria that no stage applied are left out."""
+    header, *rows, total = layer_rows(data)
+    table = _table(*header)
+    for row in rows:
+        table.add_row(*row)
+    table.add_section()
+    table.add_row(*total)
+    return table
+
+
+def layer_rows(data: dict[str, Any]) -> list[list[str]]:
+    """What was removed, by layer and criterion: a header, one row per layer, one of them all.
+
+    Criteria that no stage applied are left out.
+    """
     stages = {row["stage"] for row in data["stages"]}
     names = [criterion.name.lower() for criterion in Criterion if criterion != Criterion.KEPT]
     criteria = [name for name in names if data["removed_by"][name] or name in stages]
-    table = _table("layer", "neurons", "removed", *criteria, "refuted", "open")
-    for row in data["layers"]:
-        table.add_row(
+    rows = [
+        [
             str(row["layer"]),
             str(row["neurons"]),
             _percent(sum(row[name] for name in names)),
             *(_percent(row[name]) for name in criteria),
             _percent(row["refuted"]),
             _percent(row["undecided"]),
-        )
-    table.add_section()
-    table.add_row(
+        ]
+        for row in data["layers"]
+    ]
+    total = [
         "all",
         str(data["neurons"]),
         _percent(data["removed_mean"]),
         *(_percent(data["removed_by"][name]) for name in criteria),
         _percent(data["refuted_mean"]),
         _percent(data["undecided_mean"]),
-    )
-    return table
+    ]
+    return [["layer", "neurons", "removed", *criteria, "refuted", "open"], *rows, total]
 
 
-def _stage_table(data: dict[str, Any]) -> Table:
-    """What each stage did, all slices together."""
+def stage_rows(data: dict[str, Any]) -> list[list[str]]:
+    """What each stage did, all slices together: a header, and one row per stage."""
     seconds = data["stage_seconds"] or {}
-    table = _table("stage", "removed", "queries", "proved", "refuted", "open", "boxes", "s")
+    rows = [["stage", "removed", "queries", "proved", "refuted", "open", "boxes", "s"]]
     for row in data["stages"]:
         counts = (row[name] for name in ("queries", "proved", "refuted", "unknown", "boxes"))
         spent = seconds.get(row["stage"])
-        table.add_row(
-            row["stage"],
-            _percent(row["removed"]),
-            *map(_short, counts),
-            "" if spent is None else f"{spent:.0f}",
-        )
-    return table
+        shown = "" if spent is None else f"{spent:.0f}"
+        rows.append([row["stage"], _percent(row["removed"]), *map(_short, counts), shown])
+    return rows
 
 
 def _short(count: int) -> str:

@@ -18,7 +18,7 @@ from redy.formats.evidence import PROOFS, Evidence
 from redy.guarantee import Guarantee
 from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
-from redy.network.fold import materialise
+from redy.network.fold import materialise, unit_counts
 from redy.network.form import Network
 from redy.slicing import Slicing
 from redy.verdict import Proof, Verdict
@@ -245,10 +245,24 @@ class Bundle:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Status`."""
         return self._content.evidence.status
 
-    @cached_property
+    @property
     def edits(self) -> np.ndarray:
         """(simplified slices, neurons) uint8 of :class:`redy.edits.Edit`."""
         return self._content.edits.codes
+
+    @property
+    def criteria(self) -> np.ndarray:
+        """(simplified slices, neurons) uint8 of :class:`redy.edits.Criterion`."""
+        return self._content.evidence.criteria
+
+    @cached_property
+    def network_neurons(self) -> np.ndarray:
+        """(simplified slices,) int64: ReLU neurons of each slice's network.
+
+        Fewer than its edits keep where no output reads what is kept.
+        """
+        kept, _ = unit_counts(self.network, self._content.edits.shapes)
+        return np.asarray(kept.sum(axis=1))
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64.

@@ -54,7 +54,7 @@ COMMANDS = {
         "--domain", "--slices", "--grid", "--slicing", "--guarantee", "--winner", "--stages",
         "--sample", "--seed", "--jobs", "--budget", "--time-limit", "--store", "--out", "--json",
     ],
-    "show": ["--slice", "--json"],
+    "show": ["--slice", "--plot", "--html", "--inputs", "--at", "--json"],
     "eval": ["--out"],
     "export": ["--format", "--slice", "--precision", "--out", "--json"],
 }  # fmt: skip
