@@ -79,6 +79,11 @@ def some(mask: Any) -> bool:
     return bool(mask.any())
 
 
+def bits(mask: Any) -> int:
+    """The mask as a number below 256: bit i is lane i."""
+    return int(np.packbits(mask, bitorder="little")[0])
+
+
 def _spread(builder: Any, value: Any) -> Any:
     undefined = ir.Constant(_DOUBLES, ir.Undefined)
     first = builder.insert_element(undefined, value, ir.Constant(ir.IntType(32), 0))
@@ -150,6 +155,14 @@ def _some(_: Any, mask: Any) -> Any:
 
 
 @intrinsic
+def _bits(_: Any, mask: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.bitcast(arguments[0], ir.IntType(LANES))
+
+    return types.uint8(mask), generate
+
+
+@intrinsic
 def _abs(_: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         kind = ir.FunctionType(_DOUBLES, [_DOUBLES])
@@ -182,6 +195,11 @@ def _(mask, where, elsewhere):
 @overload(some, inline="always")
 def _(mask):
     return lambda mask: _some(mask)
+
+
+@overload(bits, inline="always")
+def _(mask):
+    return lambda mask: _bits(mask)
 
 
 @overload(abs, inline="always")

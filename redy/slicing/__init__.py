@@ -11,6 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from redy.domain import Box
+from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid
 
 
@@ -33,6 +34,13 @@ class Slicing(Protocol):
     def slices(self) -> int:
         """Number of slices."""
 
+    @property
+    def weighted_by(self) -> str:
+        """What the weights are shares of: ``volume``, or what the user gave (``inputs``)."""
+
+    def weights(self, indices: np.ndarray) -> np.ndarray:
+        """What the slices ``indices`` (m,) count for in means: (m,), 1 for all slices together."""
+
     def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends of the slices ``indices`` (m,): two arrays (m, inputs)."""
 
@@ -53,7 +61,8 @@ class Slicing(Protocol):
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 STRATEGIES: Mapping[str, Callable[[dict[str, Any], Arrays], Slicing]] = {
-    "grid": Grid.from_description
+    "grid": Grid.from_description,
+    "adaptive": Adaptive.from_description,
 }
 """Slicing strategy -> what restores one from its description and arrays."""
 

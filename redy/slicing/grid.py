@@ -103,6 +103,12 @@ class Grid:
         """Number of slices."""
         return prod(self.counts)
 
+    weighted_by: ClassVar[str] = "volume"
+
+    def weights(self, indices: np.ndarray) -> np.ndarray:
+        """What the slices ``indices`` (m,) count for in means: (m,), all alike."""
+        return np.full(len(indices), 1.0 / self.slices)
+
     def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Lower and upper ends of the slices ``indices`` (m,): two arrays (m, inputs)."""
         rest = np.asarray(indices, dtype=np.int64)

@@ -1,0 +1,267 @@
+"""Where a tree of boxes should be cut next: sampled, so that it guides and proves nothing.
+
+Best first: of all leaves, the one whose two halves would leave fewer neurons, by the most, weighted
+by what the leaf counts for. How many neurons a box leaves is estimated from the signs of all
+pre-activations, and from the outputs, at many points of it; the same points tell what is left of
+each half along each input.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from redy.branching.census import phases_within, take_census
+from redy.branching.compiled import call
+from redy.branching.packed import pack
+from redy.branching.vector import LANES
+from redy.domain import Box
+from redy.guarantee import Guarantee
+from redy.network.form import Network
+from redy.network.reach import unread
+from redy.search.witnesses import unit_pool
+from redy.slicing.adaptive import Adaptive, middle_of
+
+_POINTS = 4096
+"""With 512, leaves look so much better than they are that four times fewer would do as well."""
+
+_NEARLY = 0.9
+"""Share of eps within which affine outputs seem to be provable at all points."""
+
+_HYSTERESIS = 2.0
+"""A cut is taken back when another one promises so many times what it gained."""
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """What a box leaves, and what its best cut would gain.
+
+    Attributes:
+        left: neurons that its slice would keep.
+        cut: the input whose halving gains most; -1 if none gains anything.
+        gain: by how many neurons fewer the halves would keep, on average.
+    """
+
+    left: float
+    cut: int
+    gain: float
+
+
+class Guide:
+    """Estimates what boxes leave of one network under one guarantee."""
+
+    def __init__(self, network: Network, guarantee: Guarantee) -> None:
+        self._network, self._guarantee = network, guarantee
+        self._net = pack(network)
+        self._units = np.flatnonzero(self._net.relu)
+        self._unit = unit_pool(network.inputs, _POINTS)
+        halves = [self._unit[:, d] < 0.5 for d in range(network.inputs)]
+        self._subsets = np.stack([np.ones(_POINTS, bool), *halves, *(~half for half in halves)])
+        self._masks = np.packbits(self._subsets, axis=1, bitorder="little").view(np.uint64)
+        basis = np.column_stack([np.ones(_POINTS), self._unit])
+        self._bases = [basis[subset] for subset in self._subsets]
+        self._solvers = [np.linalg.pinv(part) for part in self._bases]
+        total = int(self._net.start[-1])
+        self._value, self._post = np.zeros(total * LANES), np.zeros(total * LANES)
+        self._positive = np.zeros((total, _POINTS // LANES), dtype=np.uint8)
+        self._outputs = np.zeros((_POINTS, network.outputs))
+
+    def outlook(self, lower: np.ndarray, upper: np.ndarray, below: np.ndarray) -> Outlook:
+        """That of the box [lower, upper] (inputs,).
+
+        Args:
+            below: (inputs,) the share of the box's weight in the half below each middle.
+        """
+        points = lower * (1.0 - self._unit) + upper * self._unit
+        eights = points.reshape(-1, LANES, lower.size).transpose(0, 2, 1)
+        rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
+        call(
+            take_census, self._net, rows, self._value, self._post, self._positive, self._outputs
+        )
+        left = np.where(self._is_trivial(), 0, self._kept())
+        inputs = lower.size
+        gains = left[0] - (below * left[1 : 1 + inputs] + (1.0 - below) * left[1 + inputs :])
+        middle = middle_of(lower, upper)
+        gains[~((lower < middle) & (middle < upper))] = 0.0
+        best = int(gains.argmax())
+        gained = bool(gains[best] > 0.0)
+        return Outlook(float(left[0]), best if gained else -1, float(gains[best]) if gained else 0.0)
+
+    def _kept(self) -> np.ndarray:
+        """Neurons with both phases that some output reads, on each subset: (subsets,)."""
+        shape = len(self._masks), self._units.size
+        active, inactive = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
+        signs = self._positive.view(np.uint64)
+        call(phases_within, signs, self._units, self._masks, active, inactive)
+        return np.asarray((active & inactive & ~unread(self._network, active)).sum(axis=1))
+
+    def _is_trivial(self) -> np.ndarray:
+        """On which subsets no neuron is needed at all: (subsets,) bool."""
+        match self._guarantee.kind:
+            case "exact":
+                return np.zeros(len(self._subsets), dtype=bool)
+            case "decision":
+                sign = 1.0 if self._guarantee.winner == "min" else -1.0
+                winner = (sign * self._outputs).argmin(axis=1)
+                wins = winner[:, None] == np.arange(self._network.outputs)
+                return np.asarray(((self._subsets.astype(float) @ wins) > 0).sum(axis=1) == 1)
+            case "eps":
+                return np.array([self._error(s) <= _NEARLY * self._guarantee.eps
+                                 for s in range(len(self._subsets))])
+
+    def _error(self, subset: int) -> float:
+        """By how much the outputs are off the affine functions that fit them best."""
+        values = self._outputs[self._subsets[subset]]
+        rest = values - self._bases[subset] @ (self._solvers[subset] @ values)
+        return float(0.5 * (rest.max(axis=0) - rest.min(axis=0)).max())
+
+
+@dataclass(eq=False)
+class Node:
+    """A box of the tree.
+
+    Attributes:
+        lower, upper: (inputs,) its ends.
+        weight: what it counts for.
+        rows: (n,) which of the user's inputs lie in it, if their shares are the weights.
+        outlook: what it leaves; an inner node is cut where its outlook says.
+        halves: the nodes below and above the cut; none for a leaf.
+    """
+
+    lower: np.ndarray
+    upper: np.ndarray
+    weight: float
+    rows: np.ndarray | None = None
+    outlook: Outlook = Outlook(np.inf, -1, 0.0)
+    halves: tuple[Node, ...] = ()
+
+    @property
+    def promise(self) -> float:
+        """What cutting a leaf promises to gain, in neurons times weight."""
+        return self.weight * self.outlook.gain
+
+    @property
+    def gained(self) -> float:
+        """What cutting an inner node has gained, in neurons times weight."""
+        left = sum(half.weight * half.outlook.left for half in self.halves)
+        return self.weight * self.outlook.left - left
+
+    @property
+    def order(self) -> tuple[float, ...]:
+        """Different for any two leaves, and the same however the tree came to them."""
+        return tuple(self.lower.tolist())
+
+
+class Tree:
+    """A tree of boxes that grows at its leaves.
+
+    Args:
+        domain: the root's box.
+        inputs: (n, inputs) points of the domain whose shares are the weights; None for volumes.
+    """
+
+    def __init__(self, domain: Box, inputs: np.ndarray | None = None) -> None:
+        self._domain, self._inputs = domain, inputs
+        rows = None if inputs is None else np.arange(len(inputs))
+        self.root = Node(domain.lower, domain.upper, 1.0, rows)
+
+    def levels(self) -> Iterator[list[Node]]:
+        """All nodes, as :class:`redy.slicing.adaptive.Adaptive` numbers them."""
+        level = [self.root]
+        while level:
+            yield level
+            level = [half for node in level for half in node.halves]
+
+    def nodes(self) -> list[Node]:
+        """All nodes, level by level."""
+        return [node for level in self.levels() for node in level]
+
+    def leaves(self) -> list[Node]:
+        """All leaves, level by level."""
+        return [node for node in self.nodes() if not node.halves]
+
+    def below(self, node: Node) -> np.ndarray:
+        """(inputs,) the share of the weight of ``node`` below the middle of each input."""
+        middle = middle_of(node.lower, node.upper)
+        if self._inputs is None or node.rows is None or not node.rows.size:
+            return np.full(middle.size, 0.5)
+        return np.asarray((self._inputs[node.rows] < middle).mean(axis=0))
+
+    def halve(self, node: Node) -> tuple[Node, Node]:
+        """Cut a leaf where its outlook says; returns its halves, whose outlooks are not known."""
+        d = node.outlook.cut
+        middle = middle_of(node.lower[d], node.upper[d])
+        lower, upper = node.lower.copy(), node.upper.copy()
+        upper[d] = lower[d] = middle
+        if self._inputs is None or node.rows is None:
+            parts: tuple[np.ndarray | None, ...] = (None, None)
+            weights = 0.5 * node.weight, 0.5 * node.weight
+        else:
+            under = self._inputs[node.rows, d] < middle
+            parts = node.rows[under], node.rows[~under]
+            weights = tuple(part.size / len(self._inputs) for part in parts)
+        node.halves = (
+            Node(node.lower, upper, weights[0], parts[0]),
+            Node(lower, node.upper, weights[1], parts[1]),
+        )
+        return node.halves
+
+    @staticmethod
+    def join(node: Node) -> None:
+        """Take the cut of a node between two leaves back; it promises what it had gained."""
+        node.outlook = replace(node.outlook, gain=max(0.0, node.gained / node.weight))
+        node.halves = ()
+
+    def most_promising(self, count: int) -> list[Node]:
+        """Up to ``count`` leaves whose cuts promise to gain most, best first."""
+        promising = [leaf for leaf in self.leaves() if leaf.promise > 0.0]
+        return heapq.nsmallest(count, promising, key=lambda leaf: (-leaf.promise, leaf.order))
+
+    def regrets(self, count: int) -> list[tuple[Node, Node]]:
+        """Up to ``count`` pairs: a cut to take back, and a leaf to cut instead."""
+        cut = [
+            node
+            for node in self.nodes()
+            if node.halves and not any(half.halves for half in node.halves)
+        ]
+        worst = heapq.nsmallest(count, cut, key=lambda node: (node.gained, node.order))
+        best = self.most_promising(count)
+        return [
+            (back, instead)
+            for back, instead in zip(worst, best, strict=False)
+            if instead.promise > _HYSTERESIS * max(0.0, back.gained)
+            and not any(half is instead for half in back.halves)
+        ]
+
+    def slicing(self) -> Adaptive:
+        """The leaves as a slicing."""
+        nodes = self.nodes()
+        cuts = [node.outlook.cut + 1 if node.halves else 0 for node in nodes]
+        weights = None
+        if self._inputs is not None:
+            weights = np.array([node.weight for node in nodes if not node.halves])
+        return Adaptive(self._domain, np.array(cuts, dtype=np.uint16), weights)
+
+    def record(self) -> dict[str, np.ndarray]:
+        """The tree as arrays, for :meth:`restore`."""
+        nodes = self.nodes()
+        return {
+            "inner": np.array([bool(node.halves) for node in nodes]),
+            "left": np.array([node.outlook.left for node in nodes]),
+            "cut": np.array([node.outlook.cut for node in nodes], dtype=np.int32),
+            "gain": np.array([node.outlook.gain for node in nodes]),
+        }
+
+    def restore(self, record: Mapping[str, np.ndarray]) -> None:
+        """Grow the root to what :meth:`record` recorded."""
+        place = 0
+        for level in self.levels():
+            for node in level:
+                left, cut, gain = (record[name][place].item() for name in ("left", "cut", "gain"))
+                node.outlook = Outlook(left, cut, gain)
+                if record["inner"][place]:
+                    self.halve(node)
+                place += 1
