@@ -144,6 +144,8 @@ def print_summary(data: dict[str, Any]) -> None:
         f"largest deviation from the original in onnxruntime: {data['float_deviation_max']:.2g} "
         f"over {data['float_deviation_points']:,} points"
     )
+    if "mid" in data:
+        _print_mid(console, data["mid"])
     if data["eps_proved_max"]:
         console.print(f"largest output error, proved: {data['eps_proved_max']:.4g}")
     if data["winner"] is not None:
@@ -154,6 +156,25 @@ def print_summary(data: dict[str, Any]) -> None:
         console.print(f"the time limit cut {data['slices_cut_short']} slices short")
     if data["seconds"] is not None:
         console.print(f"time: {data['seconds']:.1f} s")
+
+
+def _print_mid(console: Console, mid: dict[str, Any]) -> None:
+    """What cutting on a hidden layer did."""
+    one = mid["left_one_cell"]
+    compared = "" if one is None else f", {one} with one cell"
+    console.print(
+        f"cut on layer {mid['layer']}: {mid['cells']} cells, {mid['reachable']} shown to be "
+        f"reachable and one for all the rest, into which {mid['rest_share']:.2%} fall; means over "
+        f"{mid['weighted_by']}"
+    )
+    console.print(
+        f"left in the suffix: {mid['left_mean']:.1f} of {mid['suffix_neurons']} neurons on average"
+        f"{compared}; {mid['macs_suffix_mean']:,.0f} of {mid['macs_suffix']:,} "
+        f"multiply-accumulates; the shared prefix costs {mid['macs_prefix']:,}, finding the cell "
+        f"{mid['comparisons_mean']:.0f} comparisons"
+    )
+    for words in mid["words"]:
+        console.print(words)
 
 
 def _promise(data: dict[str, Any]) -> str:
@@ -219,8 +240,9 @@ def _short(count: int) -> str:
 def print_slice(data: dict[str, Any]) -> None:
     """One slice for a person."""
     console = _console()
+    kind = "slice" if data.get("cut_layer") is None else "cell"
     title = (
-        f"slice {data['slice']}: {data['removed']} of {data['neurons']} neurons removed, "
+        f"{kind} {data['slice']}: {data['removed']} of {data['neurons']} neurons removed, "
         f"{data['undecided']} undecided"
     )
     table = _table("layer", "ReLU", "zero", "linear", "affine", "const", "linear units", "reads")
@@ -251,7 +273,10 @@ def print_slice(data: dict[str, Any]) -> None:
         f"{data['macs_original']:,} in the original"
     )
     console.print(f"parameters: {data['parameters']:,} of {data['parameters_original']:,}")
-    console.print(f"box: {_box(data['lower'], data['upper'])}")
+    what = (
+        "box" if data.get("cut_layer") is None else f"box of layer {data['cut_layer']} before ReLU"
+    )
+    console.print(f"{what}: {_box(data['lower'], data['upper'])}")
     if "file_bytes" in data:
         console.print(f"file: {data['file_bytes']:,} bytes")
 
@@ -275,7 +300,8 @@ def print_answer(data: dict[str, Any]) -> None:
     if data["reason"] is not None:
         console.print(f"reason: {data['reason']}", soft_wrap=True)
     if data["verdict"] != "refuted":
-        console.print(f"proved on {_share(data['proved_volume'])} of the domain's volume")
+        of = data["weighted_by"] or "the domain's volume"
+        console.print(f"proved on {_share(data['proved_volume'])} of {of}")
     if data["eps_proved"] is not None and data["verdict"] != "refuted":
         console.print(f"largest output difference, proved: {data['eps_proved']:.4g}")
     if data["witness"] is not None:

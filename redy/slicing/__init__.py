@@ -1,4 +1,4 @@
-"""Input slicing: how the domain is cut into the slices that are simplified one by one.
+"""How the domain, or what a hidden layer makes of it, is cut into slices, simplified one by one.
 
 A strategy is one file with a class that follows :class:`Slicing` and an entry in ``STRATEGIES``.
 """
@@ -12,10 +12,11 @@ import numpy as np
 
 from redy.domain import Box
 from redy.slicing.grid import Grid
+from redy.slicing.mid import Mid
 
 
 class Slicing(Protocol):
-    """A cover of the domain by closed boxes that share faces only.
+    """A cover of the domain by closed boxes that share faces only, or may overlap (``mid``).
 
     A point on a shared face lies in the boxes of all its slices, which is what the proofs need,
     and :meth:`slice_of` gives it to exactly one of them.
@@ -39,6 +40,9 @@ class Slicing(Protocol):
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64."""
 
+    def weights(self, indices: np.ndarray) -> np.ndarray:
+        """What each of the slices ``indices`` (m,) weighs in a mean; all slices together, one."""
+
     def describe(self) -> dict[str, Any]:
         """The slicing as JSON, but for what :meth:`arrays` holds.
 
@@ -53,7 +57,8 @@ class Slicing(Protocol):
 Arrays: TypeAlias = Mapping[str, np.ndarray]
 
 STRATEGIES: Mapping[str, Callable[[dict[str, Any], Arrays], Slicing]] = {
-    "grid": Grid.from_description
+    "grid": Grid.from_description,
+    "mid": Mid.from_description,
 }
 """Slicing strategy -> what restores one from its description and arrays."""
 

@@ -114,6 +114,10 @@ class Grid:
             upper[:, d] = self.edges[d][cell + 1]
         return lower, upper
 
+    def weights(self, indices: np.ndarray) -> np.ndarray:
+        """The share of the domain's volume of the slices ``indices`` (m,): the same for all."""
+        return np.full(len(indices), 1.0 / self.slices)
+
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64.
 
