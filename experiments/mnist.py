@@ -60,7 +60,7 @@ class Figures:
         (result,) = pipeline.run([0], box.lower[None], box.upper[None])
         seconds = time.perf_counter() - begin
         edits = result.edits or Edits.exact(net.network, result.status)
-        trusted = solver_trusted([result], result.status[None], edits.criteria[None])
+        trusted = solver_trusted([result], result.status[None], edits.criteria[None], np.ones(1))
         return cls(edits.removed / edits.codes.size, trusted, seconds)
 
 

@@ -206,13 +206,38 @@ def simplify(
         typer.Option(
             "--slices",
             metavar="N",
-            help="Number of slices, a power of two: the inputs are bisected in turn. Default 1.",
+            help="Number of slices, a power of two: the inputs are bisected in turn. Of "
+            "--slicing mid: at most so many cells, any number. Default 1.",
         ),
     ] = None,
     grid: GridOption = None,
     slicing: Annotated[
-        str, typer.Option("--slicing", help="How to cut the domain: grid.")
+        str,
+        typer.Option(
+            "--slicing",
+            metavar="grid|mid",
+            help="grid: the domain is cut. mid: what a hidden layer makes of it is, by the phases "
+            "of its neurons; the layers before are shared. For networks with many inputs.",
+        ),
     ] = "grid",
+    layer: Annotated[
+        int | None,
+        typer.Option(
+            "--layer",
+            metavar="K",
+            help="Of mid: the hidden layer to cut on. Default: where evaluation gets cheapest.",
+        ),
+    ] = None,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs",
+            metavar="IN",
+            help="Of mid: inputs such as the network is used on, .npy or .csv; cells are made for "
+            "one half of them and figures are means over the other. What is promised holds for "
+            "all inputs of the domain. Default: random points of the domain.",
+        ),
+    ] = None,
     guarantee: Annotated[
         str,
         typer.Option(
@@ -288,24 +313,25 @@ def simplify(
     from redy.formats.bundle import write_run_record
     from redy.formats.domains import read_domain
     from redy.formats.networks import load
+    from redy.formats.tables import read_table
     from redy.run.progress import for_stderr
     from redy.simplify import DEFAULT_BUDGET, Selection
     from redy.simplify import simplify as run
-    from redy.slicing import STRATEGIES
     from redy.terminal import print_summary
 
-    if slicing not in STRATEGIES:
-        raise UsageError(f"--slicing {slicing}: there is {', '.join(STRATEGIES)}")
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain)
     kept = Path(f"{out}.store") if store is None else store
-    _require_writable(out, net, kept)
+    _require_writable(out, net, kept, *([] if inputs is None else [inputs]))
     try:
         bundle = run(
             loaded,
             box,
             slices=slices,
             grid=_grid(grid),
+            slicing=slicing,
+            layer=layer,
+            inputs=None if inputs is None else read_table(inputs),
             guarantee=guarantee,
             winner=winner,
             stages=None if stages is None else [name.strip() for name in stages.split(",")],
@@ -387,7 +413,7 @@ def show(
     """
     from redy.dispatch.bundle import Bundle
     from redy.pictures.view import View, require_suffix
-    from redy.report import slice_report
+    from redy.report_mid import part_report
     from redy.terminal import print_slice, print_summary
 
     indices = index or []
@@ -410,7 +436,7 @@ def show(
         command = ["redy", "show", str(bundle), "--html", str(html), *view.options()]
         write_page(html, opened, view, command)
     if len(indices) == 1:
-        _emit(slice_report(opened.slices[indices[0]], opened.network), as_json, print_slice)
+        _emit(part_report(opened, indices[0]), as_json, print_slice)
     else:
         _emit(opened.summary, as_json, print_summary)
 
@@ -453,11 +479,12 @@ def export(
 
     An ONNX file has the skips and linear units of the slice's network. A .nnet cannot hold these:
     neurons that are zero are left out and proved-active ones keep their ReLU, which changes
-    nothing on the slice.
+    nothing on the slice. Of a cell of mid-network slicing, the network from the inputs on is
+    written: the prefix and the cell's suffix; it is right for inputs that fall in the cell.
     """
     from redy.dispatch.bundle import Bundle
     from redy.dispatch.export import write_slice
-    from redy.report import slice_report
+    from redy.report_mid import part_report
     from redy.terminal import print_slice
 
     _require_writable(out, bundle)
@@ -465,8 +492,8 @@ def export(
     if index is None and opened.slicing.slices > 1:
         raise UsageError(f"{bundle} has {opened.slicing.slices} slices; name one with --slice")
     part = opened.slices[index or 0]
-    write_slice(part, opened.network, out, file_format, precision)
-    report = {**slice_report(part, opened.network), "file_bytes": out.stat().st_size}
+    write_slice(opened, part, out, file_format, precision)
+    report = {**part_report(opened, part.index), "file_bytes": out.stat().st_size}
     _emit(report, as_json, print_slice)
 
 

@@ -78,6 +78,8 @@ class Pipeline:
             for name in chosen_stages(guarantee, stages)
         }
         self._reference = Reference(loaded)
+        # Linear units vanish where a network made in memory is written and read; neurons do not.
+        self._replayed_on = loaded.reference.network
         self._pool = unit_pool(loaded.network.inputs, POOL)
 
     def run(self, slices: Sequence[int], lower: np.ndarray, upper: np.ndarray) -> list[SliceResult]:
@@ -140,7 +142,7 @@ class Pipeline:
         points = state.witnesses.points(state.lower, state.upper, self._pool)
         if not len(points):
             return state.status
-        signs = signs_of(self._reference.preactivations(points), self._network)
+        signs = signs_of(self._reference.preactivations(points), self._replayed_on)
         status = state.status.copy()
         status[(status == Status.REFUTED) & ~both_phases(signs)] = Status.UNKNOWN_NUMERICAL
         return status

@@ -33,15 +33,15 @@ def summarise(
     """What ``redy show --json`` prints, but for what depends on the run or the file.
 
     Args:
-        job: the run; its slicing is a grid, so that all slices have one volume and means need no
-            weights.
+        job: the run; its slicing says what a slice weighs in a mean.
         results: of all slices.
         criteria: (slices, neurons) those of their edits.
         folded, macs: their plans, see :func:`redy.network.fold.plan_many`.
     """
     network, guarantee = job.loaded.network, job.guarantee
     status = np.stack([result.status for result in results])
-    removed_by = _removed_by(criteria)
+    weights = shares(job, results)
+    removed_by = _removed_by(criteria, weights)
     stable = edits_of(status) != Edit.KEEP
     return {
         "version": __version__,
@@ -61,22 +61,22 @@ def summarise(
         "output_span": guarantee.span,
         "removed_mean": sum(removed_by.values()),
         "removed_by": removed_by,
-        "stable_proved_mean": _mean(stable),
-        "refuted_mean": _mean(status == Status.REFUTED),
-        "undecided_mean": _mean(~stable & (status != Status.REFUTED)),
-        "solver_trusted_mean": solver_trusted(results, status, criteria),
-        "layers": _by_layer(network.neurons, status, criteria),
-        "stages": _by_stage(job, results),
+        "stable_proved_mean": _mean(stable, weights),
+        "refuted_mean": _mean(status == Status.REFUTED, weights),
+        "undecided_mean": _mean(~stable & (status != Status.REFUTED), weights),
+        "solver_trusted_mean": solver_trusted(results, status, criteria, weights),
+        "layers": _by_layer(network.neurons, status, criteria, weights),
+        "stages": _by_stage(job, results, weights),
         "proofs": {
             proof.value: count
             for proof in Proof
             if (count := sum(result.proof == proof for result in results))
         },
         "macs_original": cost(network).macs,
-        "macs_mean": float(macs.mean()),
+        "macs_mean": float(weights @ macs),
         "macs_max": int(macs.max()),
         "parameters_original": cost(network).parameters,
-        "skips_folded_mean": [float(x) for x in folded.mean(axis=0)],
+        "skips_folded_mean": [float(x) for x in weights @ folded],
         "boxes": sum(result.boxes for result in results),
         "budget": job.effort.budget,
         "eps_proved_max": _finite(max(result.eps_proved for result in results)),
@@ -85,6 +85,13 @@ def summarise(
         "winners_changed": sum(result.winners_changed for result in results),
         "tolerances": {"unit_roundoff": UNIT_ROUNDOFF, "rounding": "outward, float64"},
     }
+
+
+def shares(job: Job, results: Sequence[SliceResult]) -> np.ndarray:
+    """What each of ``results`` weighs in a mean over them: (slices,), adding up to one."""
+    weights = job.slicing.weights(np.array([result.slice for result in results]))
+    total = float(weights.sum())
+    return weights / total if total > 0.0 else np.full(weights.size, 1.0 / weights.size)
 
 
 def stage_seconds(results: Sequence[SliceResult]) -> dict[str, float]:
@@ -100,13 +107,16 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _removed_by(criteria: np.ndarray) -> dict[str, float]:
-    """Criterion -> fraction of the neurons that it removed; ``criteria`` (..., neurons)."""
-    return {name: _mean(criteria == code) for name, code in _CRITERIA.items()}
+def _removed_by(criteria: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """Criterion -> fraction of the neurons that it removed; ``criteria`` (slices, neurons)."""
+    return {name: _mean(criteria == code, weights) for name, code in _CRITERIA.items()}
 
 
 def solver_trusted(
-    results: Sequence[SliceResult], status: np.ndarray, criteria: np.ndarray
+    results: Sequence[SliceResult],
+    status: np.ndarray,
+    criteria: np.ndarray,
+    weights: np.ndarray,
 ) -> float:
     """Fraction of neurons whose removal rests on a solver's word alone.
 
@@ -114,27 +124,39 @@ def solver_trusted(
     """
     trusted = np.array([result.proof == Proof.SOLVER for result in results], dtype=bool)
     shared = trusted[:, None] & (criteria > Criterion.PHASE)
-    return _mean(shared | (proved_by(status, Proof.SOLVER) & (criteria == Criterion.PHASE)))
+    by_phase = proved_by(status, Proof.SOLVER) & (criteria == Criterion.PHASE)
+    return _mean(shared | by_phase, weights)
 
 
-def _by_stage(job: Job, results: Sequence[SliceResult]) -> list[dict[str, Any]]:
+def _by_stage(
+    job: Job, results: Sequence[SliceResult], weights: np.ndarray
+) -> list[dict[str, Any]]:
     """What each stage did, all slices together; ``removed`` is a fraction of all neurons."""
-    neurons = max(1, len(job.loaded.network.neurons) * len(results))
+    neurons = max(1, len(job.loaded.network.neurons))
     rows = []
     for stage in job.stages:
         entries = [entry for result in results for entry in result.log if entry.name == stage]
         counts = {name: sum(getattr(entry, name) for entry in entries) for name in _COUNTS}
-        removed = sum(entry.removed for entry in entries)
+        removed = sum(
+            weight * entry.removed
+            for weight, result in zip(weights.tolist(), results, strict=True)
+            for entry in result.log
+            if entry.name == stage
+        )
         rows.append({"stage": stage, "removed": removed / neurons, **counts})
     return rows
 
 
-def _mean(mask: np.ndarray) -> float:
-    return float(mask.mean()) if mask.size else 0.0
+def _mean(mask: np.ndarray, weights: np.ndarray) -> float:
+    """The fraction of ``mask`` (slices, n) that is true, a slice weighing ``weights`` (slices,)."""
+    return float(weights @ mask.mean(axis=1)) if mask.size else 0.0
 
 
 def _by_layer(
-    neurons: tuple[tuple[int, int], ...], status: np.ndarray, criteria: np.ndarray
+    neurons: tuple[tuple[int, int], ...],
+    status: np.ndarray,
+    criteria: np.ndarray,
+    weights: np.ndarray,
 ) -> list[dict[str, Any]]:
     layer_of = np.array([k for k, _ in neurons])
     undecided = (edits_of(status) == Edit.KEEP) & (status != Status.REFUTED)
@@ -145,9 +167,9 @@ def _by_layer(
             {
                 "layer": int(k),
                 "neurons": int(here.sum()),
-                **_removed_by(criteria[:, here]),
-                "refuted": _mean(status[:, here] == Status.REFUTED),
-                "undecided": _mean(undecided[:, here]),
+                **_removed_by(criteria[:, here], weights),
+                "refuted": _mean(status[:, here] == Status.REFUTED, weights),
+                "undecided": _mean(undecided[:, here], weights),
             }
         )
     return rows

@@ -10,6 +10,7 @@ import numpy as np
 
 from redy.criteria import STAGES, Effort, chosen_stages
 from redy.criteria.phase import POOL
+from redy.cutting import Cut, cut_mid
 from redy.dispatch.bundle import Bundle
 from redy.domain import Box
 from redy.edit_table import EditTable, codes_and_criteria
@@ -22,12 +23,14 @@ from redy.network.fold import plan_many
 from redy.network.form import Network
 from redy.pipeline import SliceResult
 from redy.report import stage_seconds, summarise
+from redy.report_mid import of_the_whole
 from redy.run.execute import Job, execute
 from redy.run.progress import Progress
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
-from redy.slicing import Slicing
+from redy.slicing import STRATEGIES, Slicing
 from redy.slicing.grid import Grid, sample
+from redy.slicing.mid import Mid
 from redy.solvers import versions
 
 DEFAULT_BUDGET = 1000
@@ -65,6 +68,16 @@ def cut(domain: Box, slices: int | None, grid: Sequence[int] | None) -> Grid:
     return Grid.bisecting(domain, 1 if slices is None else slices)
 
 
+def _require_options(slicing: str, grid: object, layer: object, inputs: object) -> None:
+    """Options that go with another way of slicing are refused, not ignored."""
+    if slicing not in STRATEGIES:
+        raise UsageError(f"--slicing {slicing}: there is {', '.join(STRATEGIES)}")
+    if slicing == Mid.name and grid is not None:
+        raise UsageError("--grid goes with --slicing grid; give the number of cells with --slices")
+    if slicing != Mid.name and (layer is not None or inputs is not None):
+        raise UsageError("--layer and --inputs go with --slicing mid")
+
+
 def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: give at least 1")
@@ -99,6 +112,9 @@ def simplify(
     *,
     slices: int | None = None,
     grid: Sequence[int] | None = None,
+    slicing: str = Grid.name,
+    layer: int | None = None,
+    inputs: np.ndarray | None = None,
     guarantee: str = "exact",
     winner: str | None = None,
     stages: Sequence[str] | None = None,
@@ -115,8 +131,14 @@ def simplify(
     Args:
         net: what :func:`redy.load` returns, or a network in redy's form.
         domain: the box of inputs; may be left out for a ``.nnet``, which brings its own.
-        slices: number of slices, a power of two: the inputs are bisected in turn.
+        slices: number of slices, a power of two: the inputs are bisected in turn; of ``mid``, at
+            most so many cells.
         grid: instead, the number of equal parts of each input.
+        slicing: ``grid``, or ``mid``: what a hidden layer makes of the domain is cut into cells
+            instead (:class:`redy.slicing.mid.Mid`); for networks with many inputs.
+        layer: of ``mid``, the hidden layer to cut on; if left out, where evaluation gets cheapest.
+        inputs: of ``mid``, (n, inputs) such as the network is used on: cells are made for one half
+            of them and weighed by the other. Random points of the domain if left out.
         guarantee: what holds over the reals on the whole domain. ``exact``: the outputs are the
             same; ``eps=E``: they differ by at most E each; ``eps=P%``: by at most P percent of the
             largest span of an output; ``decision``: wherever the network has a unique winner, the
@@ -136,6 +158,7 @@ def simplify(
         UsageError, DomainError, SolverError, StoreError: see the classes; the message names the
             culprit.
     """
+    _require_options(slicing, grid, layer, inputs)
     promised = Guarantee.parse(guarantee, winner)
     names = chosen_stages(promised, stages)
     loaded = in_memory(net) if isinstance(net, Network) else net
@@ -144,22 +167,26 @@ def simplify(
         raise UsageError(f"{loaded.path} brings no domain of its own; give one with --domain")
     box.require_dimension(loaded.network.inputs)
     _require_effort(jobs, budget, time_limit)
-    slicing = cut(box, slices, grid)
-    chosen = (selection or Selection()).of(slicing)
+    made = (
+        cut_mid(loaded, box, 1 if slices is None else slices, layer, inputs)
+        if slicing == Mid.name
+        else Cut(loaded, cut(box, slices, grid))
+    )
+    chosen = (selection or Selection()).of(made.slicing)
     check_points = -(-_CHECK_POINTS // len(chosen)) + 1
     effort = Effort(budget, time_limit, check_points, _usable_solver(solver, names))
-    job = Job(loaded, slicing, effort, promised.on(loaded.network, box), names)
+    job = Job(made.base, made.slicing, effort, promised.on(loaded.network, box), names)
     selected = {"sample": None, "seed": 0} if selection is None else vars(selection)
     with progress or Progress() as shown:
-        record = Store(store or ":memory:", {**job.key(), **selected}, loaded.network)
+        record = Store(store or ":memory:", {**job.key(), **selected}, made.base.network)
         try:
             execute(job, chosen, record, jobs, shown)
-            return _collect(job, record)
+            return _collect(loaded, made, job, record)
         finally:
             record.close()
 
 
-def _collect(job: Job, store: Store) -> Bundle:
+def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle:
     """The bundle of all slices in ``store``."""
     results = list(store.results())
     network = job.loaded.network
@@ -168,16 +195,20 @@ def _collect(job: Job, store: Store) -> Bundle:
     codes, criteria = codes_and_criteria(network, status, own)
     edits = EditTable.collect(network, codes, own)
     folded, macs = plan_many(network, edits.shapes, edits.skips_input)
+    summary = summarise(job, results, criteria, folded, macs)
+    slices = np.array([result.slice for result in results], dtype=np.int64)
+    if made.parts is not None and isinstance(made.slicing, Mid):
+        summary = of_the_whole(summary, loaded, made.parts, made.slicing, slices, codes)
     content = Content(
-        network=network,
+        network=loaded.network,
         slicing=job.slicing,
         guarantee=job.guarantee,
-        slices=np.array([result.slice for result in results], dtype=np.int64),
+        slices=slices,
         edits=edits,
         eps_proved=np.array([result.eps_proved for result in results]),
         folded=folded,
         sealed=Sealed.seal(_evidence(network, results, status, criteria)),
-        summary=summarise(job, results, criteria, folded, macs),
+        summary=summary,
     )
     return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})
 

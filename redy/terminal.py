@@ -155,6 +155,8 @@ def sentences(data: dict[str, Any]) -> list[str]:
         f"over {data['float_deviation_points']:,} points"
     )
     said = [costs, size]
+    if "mid" in data:
+        said.extend(_about_mid(data["mid"]))
     if data["eps_proved_max"]:
         said.append(f"largest output error, proved: {data['eps_proved_max']:.4g}")
     if data["winner"] is not None:
@@ -166,6 +168,24 @@ def sentences(data: dict[str, Any]) -> list[str]:
     if data["seconds"] is not None:
         said.append(f"time: {data['seconds']:.1f} s")
     return said
+
+
+def _about_mid(mid: dict[str, Any]) -> list[str]:
+    """What cutting on a hidden layer did, in sentences."""
+    one = mid["left_one_cell"]
+    compared = "" if one is None else f", {one} with one cell"
+    cells = (
+        f"cut on layer {mid['layer']}: {mid['cells']} cells, {mid['reachable']} shown to be "
+        f"reachable and one for all the rest, into which {mid['rest_share']:.2%} fall; means over "
+        f"{mid['weighted_by']}"
+    )
+    left = (
+        f"left in the suffix: {mid['left_mean']:.1f} of {mid['suffix_neurons']} neurons on average"
+        f"{compared}; {mid['macs_suffix_mean']:,.0f} of {mid['macs_suffix']:,} "
+        f"multiply-accumulates; the shared prefix costs {mid['macs_prefix']:,}, finding the cell "
+        f"{mid['comparisons_mean']:.0f} comparisons"
+    )
+    return [cells, left, *mid["words"]]
 
 
 def promise(data: dict[str, Any]) -> str:
@@ -240,8 +260,9 @@ def _short(count: int) -> str:
 def print_slice(data: dict[str, Any]) -> None:
     """One slice for a person."""
     console = _console()
+    kind = "slice" if data.get("cut_layer") is None else "cell"
     title = (
-        f"slice {data['slice']}: {data['removed']} of {data['neurons']} neurons removed, "
+        f"{kind} {data['slice']}: {data['removed']} of {data['neurons']} neurons removed, "
         f"{data['undecided']} undecided"
     )
     table = _table("layer", "ReLU", "zero", "linear", "affine", "const", "linear units", "reads")
@@ -272,7 +293,10 @@ def print_slice(data: dict[str, Any]) -> None:
         f"{data['macs_original']:,} in the original"
     )
     console.print(f"parameters: {data['parameters']:,} of {data['parameters_original']:,}")
-    console.print(f"box: {_box(data['lower'], data['upper'])}")
+    what = (
+        "box" if data.get("cut_layer") is None else f"box of layer {data['cut_layer']} before ReLU"
+    )
+    console.print(f"{what}: {_box(data['lower'], data['upper'])}")
     if "file_bytes" in data:
         console.print(f"file: {data['file_bytes']:,} bytes")
 
@@ -296,7 +320,8 @@ def print_answer(data: dict[str, Any]) -> None:
     if data["reason"] is not None:
         console.print(f"reason: {data['reason']}", soft_wrap=True)
     if data["verdict"] != "refuted":
-        console.print(f"proved on {_share(data['proved_volume'])} of the domain's volume")
+        of = data["weighted_by"] or "the domain's volume"
+        console.print(f"proved on {_share(data['proved_volume'])} of {of}")
     if data["eps_proved"] is not None and data["verdict"] != "refuted":
         console.print(f"largest output difference, proved: {data['eps_proved']:.4g}")
     if data["witness"] is not None:

@@ -20,7 +20,9 @@ from redy.network.cost import Cost, cost
 from redy.network.evaluate import evaluate
 from redy.network.fold import materialise, unit_counts
 from redy.network.form import Network
+from redy.network.split import Split, join
 from redy.slicing import Slicing
+from redy.slicing.mid import Mid
 from redy.verdict import Proof, Verdict
 
 _CACHED_NETWORKS = 4096
@@ -29,6 +31,9 @@ _CACHED_NETWORKS = 4096
 @dataclass(frozen=True, eq=False)
 class Slice:
     """One slice of the domain and what was found out about it.
+
+    In mid-network slicing, the original network is here the suffix, and its inputs are the
+    pre-activations of the layer that was cut on.
 
     Attributes:
         index: its number in the slicing.
@@ -97,7 +102,7 @@ class Slice:
     @cached_property
     def network(self) -> Network:
         """The simplified network of this slice."""
-        return materialise(self._content.network, self._replacements, self.folded)
+        return materialise(self._content.base, self._replacements, self.folded)
 
     @property
     def cost(self) -> Cost:
@@ -121,7 +126,7 @@ class Slice:
         witnesses = self.witnesses
         return {
             neuron: verdict(Status(code), witnesses)
-            for neuron, code in zip(self._content.network.neurons, self.status, strict=True)
+            for neuron, code in zip(self._content.base.neurons, self.status, strict=True)
         }
 
     @cached_property
@@ -187,7 +192,9 @@ class Slices(Sequence[Slice]):
 class Bundle:
     """A simplified network: call it on inputs, look at its slices, save it.
 
-    A slice that is not in the bundle (``--sample``) is evaluated on the original network.
+    A slice that is not in the bundle (``--sample``) is evaluated on the original network. Of
+    mid-network slicing, the prefix is evaluated once, and then the suffix of the cell that the
+    result falls in.
     """
 
     def __init__(self, content: Content, record: dict[str, Any] | None = None) -> None:
@@ -214,6 +221,16 @@ class Bundle:
         return self._content.network
 
     @property
+    def base(self) -> Network:
+        """The network that slices have edits of: the original, or its suffix after a cut."""
+        return self._content.base
+
+    @property
+    def parts(self) -> Split | None:
+        """Of mid-network slicing, the original network cut in two; else None."""
+        return self._content.parts
+
+    @property
     def slicing(self) -> Slicing:
         """How the domain is cut."""
         return self._content.slicing
@@ -221,7 +238,8 @@ class Bundle:
     @property
     def domain(self) -> Box:
         """The box of inputs on which the guarantee holds."""
-        return self._content.slicing.domain
+        slicing = self._content.slicing
+        return slicing.inputs if isinstance(slicing, Mid) else slicing.domain
 
     @property
     def guarantee(self) -> Guarantee:
@@ -271,11 +289,11 @@ class Bundle:
             DomainError: a point is not finite, lies outside of the domain, or has another
                 dimension; the message names the point.
         """
-        return self.slicing.slice_of(self._checked(points))
+        return self.slicing.slice_of(self._entered(self._checked(points)))
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
         """Outputs (n, outputs) of ``points`` (n, inputs), in float64; raises as slice_of."""
-        points = self._checked(points)
+        points = self._entered(self._checked(points))
         owner = self.slicing.slice_of(points)
         order = np.argsort(owner, kind="stable")
         outputs = np.empty((len(points), self.network.outputs))
@@ -289,8 +307,17 @@ class Bundle:
         slices = self._content.slices
         row = int(np.searchsorted(slices, index))
         if row == len(slices) or slices[row] != index:
-            return self.network
+            return self.base
         return self.slices[index].network
+
+    def whole(self, index: int) -> Network:
+        """The network of slice ``index`` from the inputs on; see :meth:`Slices.__getitem__`."""
+        network = self.slices[index].network
+        return network if self.parts is None else join(self.parts.prefix, network)
+
+    def _entered(self, points: np.ndarray) -> np.ndarray:
+        """What the networks of the slices read: the inputs, or what the prefix makes of them."""
+        return points if self.parts is None else evaluate(self.parts.prefix, points)
 
     def _checked(self, points: np.ndarray) -> np.ndarray:
         points = np.asarray(points, dtype=np.float64)

@@ -7,20 +7,21 @@ from pathlib import Path
 
 import numpy as np
 
-from redy.dispatch.bundle import Slice
+from redy.dispatch.bundle import Bundle, Slice
 from redy.errors import UsageError
 from redy.formats.nnet import write_nnet
 from redy.formats.onnx import write_onnx
 from redy.network.fold import chain
 from redy.network.form import Network
+from redy.network.split import join
 
 _DTYPES = {32: np.float32, 64: np.float64}
 
 
 def write_slice(
-    part: Slice, original: Network, path: Path, file_format: str, precision: int = 32
+    bundle: Bundle, part: Slice, path: Path, file_format: str, precision: int = 32
 ) -> None:
-    """Write the network of ``part`` to ``path`` as ``onnx`` or ``nnet``.
+    """Write the network of ``part``, from the inputs on, to ``path`` as ``onnx`` or ``nnet``.
 
     Raises:
         UsageError: no such format or precision.
@@ -31,18 +32,23 @@ def write_slice(
         raise UsageError(f"--format {file_format}: there is {', '.join(FORMATS)}")
     if precision not in _DTYPES:
         raise UsageError(f"--precision {precision}: give 32 or 64")
-    FORMATS[file_format](part, original, path, precision)
+    FORMATS[file_format](bundle, part, path, precision)
 
 
-def _onnx(part: Slice, original: Network, path: Path, precision: int) -> None:
-    del original
-    write_onnx(part.network, path, _DTYPES[precision])
+def _onnx(bundle: Bundle, part: Slice, path: Path, precision: int) -> None:
+    write_onnx(_from_inputs(bundle, part.network), path, _DTYPES[precision])
 
 
-def _nnet(part: Slice, original: Network, path: Path, precision: int) -> None:
+def _nnet(bundle: Bundle, part: Slice, path: Path, precision: int) -> None:
     del precision  # the format is decimal text and holds float64 exactly
-    write_nnet(chain(original, part.replacements), path, part.box)
+    box = part.box if bundle.parts is None else bundle.domain
+    write_nnet(_from_inputs(bundle, chain(bundle.base, part.replacements)), path, box)
 
 
-FORMATS: Mapping[str, Callable[[Slice, Network, Path, int], None]] = {"onnx": _onnx, "nnet": _nnet}
+def _from_inputs(bundle: Bundle, network: Network) -> Network:
+    """A slice's ``network``, after the prefix if it is a cell's."""
+    return network if bundle.parts is None else join(bundle.parts.prefix, network)
+
+
+FORMATS: Mapping[str, Callable[[Bundle, Slice, Path, int], None]] = {"onnx": _onnx, "nnet": _nnet}
 """Format -> what writes a slice in it."""

@@ -60,7 +60,9 @@ from redy.formats.edit_tensors import from_tensors, to_tensors, typed
 from redy.formats.evidence import Evidence, Sealed
 from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network, dense
+from redy.network.split import Split, split
 from redy.slicing import Slicing, restore
+from redy.slicing.mid import Mid
 
 SCHEMA = 3
 _MAGIC = b"redy bundle\n"
@@ -93,7 +95,7 @@ class Content:
     """All that a bundle holds.
 
     Attributes:
-        network: the base network.
+        network: the original network.
         slicing: how the domain is cut.
         guarantee: what holds for the simplified network.
         slices: (m,) int64, the slices that were simplified, ascending.
@@ -120,12 +122,14 @@ class Content:
     file: str = "the bundle"
 
     def __post_init__(self) -> None:
-        count = len(self.slices)
-        self.slicing.domain.require_dimension(self.network.inputs)
+        count, base = len(self.slices), self.base
+        self.slicing.domain.require_dimension(base.inputs)
+        if isinstance(self.slicing, Mid):
+            self.slicing.inputs.require_dimension(self.network.inputs)
         consistent = (
-            self.edits.neurons == len(self.network.neurons)
+            self.edits.neurons == len(base.neurons)
             and self.edits.number.shape == self.slices.shape == self.eps_proved.shape == (count,)
-            and self.folded.shape == (count, self.network.depth)
+            and self.folded.shape == (count, base.depth)
             and bool((np.diff(self.slices) > 0).all())
             and bool((self.slices < self.slicing.slices).all())
             and bool((self.eps_proved >= 0.0).all())
@@ -138,15 +142,25 @@ class Content:
     def evidence(self) -> Evidence:
         """What backs the edits; raises :class:`FormatError` unless it does."""
         with _malformed(self.file):
-            network = self.network
-            shape = len(self.slices), len(network.neurons)
-            evidence = self.sealed.opened(*shape, network.inputs)
+            base = self.base
+            shape = len(self.slices), len(base.neurons)
+            evidence = self.sealed.opened(*shape, base.inputs)
             evidence.require_fit(self.edits.codes)
             return evidence
 
     def __getstate__(self) -> dict[str, Any]:
         # The evidence is made again from what is sealed, and much larger.
         return {name: value for name, value in vars(self).items() if name != "evidence"}
+
+    @cached_property
+    def parts(self) -> Split | None:
+        """Of mid-network slicing, the network cut in two; None where the inputs are sliced."""
+        return split(self.network, self.slicing.layer) if isinstance(self.slicing, Mid) else None
+
+    @property
+    def base(self) -> Network:
+        """The network that the slices have edits of: the original, or its suffix after the cut."""
+        return self.network if self.parts is None else self.parts.suffix
 
 
 def write_bundle(path: str | os.PathLike[str], content: Content) -> None:
@@ -229,7 +243,8 @@ def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
     description = json.loads(tensors["description"].tobytes())
     network = _network(description, tensors)
     slicing = restore(description["slicing"], _named(tensors, _SLICING))
-    edits = from_tensors(tensors, network)
+    base = split(network, slicing.layer).suffix if isinstance(slicing, Mid) else network
+    edits = from_tensors(tensors, base)
     return Content(
         network=network,
         slicing=slicing,
@@ -237,7 +252,7 @@ def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
         slices=_slices(tensors, slicing.slices, len(edits.number)),
         edits=edits,
         eps_proved=typed(tensors, "eps_proved", "<f8"),
-        folded=_folded(tensors, network.depth),
+        folded=_folded(tensors, base.depth),
         sealed=Sealed(_named(tensors, _EVIDENCE), description["proofs"], description["pool"]),
         summary=description["summary"],
         file=file,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from redy.network.form import Matrix, Network
+from redy.network.split import hands_on
 
 
 @dataclass(frozen=True)
@@ -27,11 +28,15 @@ class Cost:
 
 
 def cost(network: Network) -> Cost:
-    """The cost of ``network`` in its own form; of a sparse block only the entries count."""
+    """The cost of ``network`` in its own form; of a sparse block only the entries count.
+
+    A first layer that hands inputs on costs nothing.
+    """
     neurons = sum(int(layer.relu.sum()) for layer in network.layers)
     hidden = sum(layer.units for layer in network.layers[:-1])
-    macs = sum(_entries(m) for layer in network.layers for m in layer.weights.values())
-    biases = sum(layer.units for layer in network.layers)
+    computed = network.layers[hands_on(network) :]
+    macs = sum(_entries(m) for layer in computed for m in layer.weights.values())
+    biases = sum(layer.units for layer in computed)
     return Cost(neurons, hidden - neurons, macs, macs + biases)
 
 

@@ -19,11 +19,13 @@ from dataclasses import dataclass
 from itertools import product
 
 import numpy as np
+from scipy import sparse
 
 from redy.edits import Edit, Replacements
 from redy.errors import UnsupportedError
 from redy.network.form import Layer, Matrix, Network, dense
 from redy.network.reach import unread_units
+from redy.network.split import hands_on
 
 _EXHAUSTIVE_DEPTH = 8
 """Up to this many hidden layers every combination of fold and keep is priced."""
@@ -88,7 +90,7 @@ def plan_many(
     kept, linear = unit_counts(network, shapes)
     best_macs = np.full(len(kept), np.iinfo(np.int64).max)
     best = np.zeros(kept.shape, dtype=bool)
-    for folded in _candidates(network.depth):
+    for folded in _candidates(network):
         macs = _macs(network, kept, linear, np.array(folded, dtype=bool), skips)
         better = macs < best_macs
         best_macs[better] = macs[better]
@@ -102,11 +104,17 @@ def plan(network: Network, edits: Replacements) -> tuple[np.ndarray, int]:
     return folded[0], int(macs[0])
 
 
-def _candidates(depth: int) -> list[tuple[bool, ...]]:
+def _candidates(network: Network) -> list[tuple[bool, ...]]:
+    """Where linear units may be folded: not inputs handed on, which cost nothing to keep."""
+    depth = network.depth
     if depth <= _EXHAUSTIVE_DEPTH:
-        return list(product((True, False), repeat=depth))
-    first = [tuple(k < cut for k in range(depth)) for cut in range(depth + 1)]
-    return first + [tuple(k >= cut for k in range(depth)) for cut in range(1, depth)]
+        found = list(product((True, False), repeat=depth))
+    else:
+        found = [tuple(k < cut for k in range(depth)) for cut in range(depth + 1)]
+        found += [tuple(k >= cut for k in range(depth)) for cut in range(1, depth)]
+    if hands_on(network):
+        found = list(dict.fromkeys((False, *plan[1:]) for plan in found))
+    return found
 
 
 def _macs(
@@ -132,6 +140,8 @@ def _macs(
         if k > network.depth:
             sources[0] |= skips
         reads.append(sources)
+        if k == 1 and hands_on(network):
+            continue
         units = widths[k] if k <= network.depth else np.full(slices, network.outputs)
         fan_in = sum((sources[s] * widths[s] for s in range(k)), start=np.zeros(slices, int))
         total += units * fan_in
@@ -174,7 +184,10 @@ def materialise(
         units = relu | (present & (not folded[k - 1]))
         pre = _compose(layer, posts, present).along(line[present])
         selected = pre.rows(units[present])
-        layers.append(Layer(_trim(selected.terms), selected.constant, relu[units]))
+        terms = _trim(selected.terms)
+        if k == 1 and hands_on(network):
+            terms = {s: sparse.csr_array(m) for s, m in terms.items()}
+        layers.append(Layer(terms, selected.constant, relu[units]))
         posts.append(_post(pre, k, present, units, line[:, 1]))
     output = _compose(network.layers[-1], posts, np.ones(network.outputs, dtype=bool))
     output = _corrected(output, edits)

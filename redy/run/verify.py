@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
 
 import numpy as np
@@ -20,7 +20,9 @@ from redy.run.gauge import Gauge
 from redy.run.spread import Workers
 from redy.run.steps import Steps
 from redy.slicing.grid import Grid, sample
+from redy.slicing.mid import Mid
 from redy.verification.answer import Answer, Finding, Outcome
+from redy.verification.mid import Ground, not_refuted
 from redy.verification.networks import decide_networks
 from redy.verification.parts import Effort, Examined, Part, Task
 from redy.verification.promise import Promise
@@ -175,12 +177,18 @@ class _Bundle:
             )
         self._guarantee = options.guarantee or bundle.guarantee
         self._guarantee = self._guarantee.on(first.network, self._domain)
-        promise = Promise(self._guarantee)
-        self._checker = SliceChecker(first, bundle.network, bundle.slicing, promise)
+        self._promise = Promise(self._guarantee)
+        self._rounded = first.rounded
+        self._ground = Ground.of(first, bundle, self._domain)
+        compared = first if self._ground is None else self._ground.suffix
+        self._checker = SliceChecker(compared, bundle.base, bundle.slicing, self._promise)
         self._effort = Effort(options.budget or SLICE_BUDGET, options.deadline)
 
     def answer(self, begin: float) -> Answer:
         """What becomes of the bundle."""
+        unsound = None if self._ground is None else self._ground.unsound()
+        if unsound is not None:
+            return self._answer(self._whole(unsound), begin)
         wanted, boxes, shares = self._slices()
         chosen = np.arange(len(wanted))
         if self._options.sample is not None:
@@ -194,7 +202,7 @@ class _Bundle:
         batches = [tasks[start : start + size] for start in range(0, len(tasks), size)]
         results = Workers(self._options.jobs, Steps())("", self._checker, batches)
         for checked in results:
-            total.add(checked)
+            total.add(checked if self._ground is None else map(_not_refuted, checked))
             self._gauge.reach(total.done, f"{total.counts['proved']} proved")
             if total.refuted is not None:
                 break
@@ -206,9 +214,37 @@ class _Bundle:
             **{outcome.value: total.counts[outcome.value] for outcome in Outcome},
         }
         sampled = len(chosen) < len(wanted)
-        finding = total.finding(len(chosen), self._unchanged(wanted))
-        rounded = self._checker.loaded.rounded
-        return Answer(finding, self._guarantee, time.time() - begin, counts, sampled, rounded)
+        finding = self._whole(total.finding(len(chosen), self._unchanged(wanted)))
+        if finding.outcome is Outcome.PROVED and not sampled:
+            finding = replace(finding, proved=1.0)  # and not what shares add up to
+        return self._answer(finding, begin, counts, sampled)
+
+    def _answer(
+        self,
+        finding: Finding,
+        begin: float,
+        counts: dict[str, int] | None = None,
+        sampled: bool = False,
+    ) -> Answer:
+        slicing = self._bundle.slicing
+        return Answer(
+            finding,
+            self._guarantee,
+            time.time() - begin,
+            counts,
+            sampled,
+            self._rounded,
+            slicing.seen.what if isinstance(slicing, Mid) else None,
+        )
+
+    def _whole(self, found: Finding) -> Finding:
+        """``found`` of the cells of a hidden layer as one of the inputs, which alone refute."""
+        if self._ground is None or found.outcome is Outcome.PROVED:
+            return found
+        witness = self._ground.attacked(self._promise)
+        if witness is None:
+            return found
+        return Finding(Outcome.REFUTED, found.boxes, found.proved, inf, witness)
 
     def _slices(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """The slices to check, their boxes (2, m, inputs) in the domain, their shares of it.
@@ -217,6 +253,11 @@ class _Bundle:
         """
         bundle = self._bundle
         wanted = bundle.done if self._checker.own else np.arange(bundle.slicing.slices)
+        if self._ground is not None:
+            lower, upper = self._ground.boxes(wanted)
+            meets = (lower <= upper).all(axis=1)
+            shares = bundle.slicing.weights(wanted[meets])
+            return wanted[meets], np.stack([lower[meets], upper[meets]]), shares
         lower, upper = bundle.slicing.boxes(wanted)
         lower, upper = np.maximum(lower, self._domain.lower), np.minimum(upper, self._domain.upper)
         meets = (lower <= upper).all(axis=1)
@@ -227,6 +268,8 @@ class _Bundle:
         """The share of the domain in slices that are as they were."""
         if not self._checker.own or len(wanted) == self._bundle.slicing.slices:
             return 0.0
+        if self._ground is not None:
+            return max(0.0, 1.0 - float(self._bundle.slicing.weights(self._bundle.done).sum()))
         lower, upper = self._bundle.slicing.boxes(wanted)
         lower, upper = np.maximum(lower, self._domain.lower), np.minimum(upper, self._domain.upper)
         return max(0.0, 1.0 - float(_shares(lower, upper, self._domain).sum()))
@@ -237,6 +280,10 @@ class _Bundle:
             return SliceTask(index, box, None, None, self._effort)
         part = self._bundle.slices[index]
         return SliceTask(index, box, part.replacements, part.folded, self._effort)
+
+
+def _not_refuted(checked: Checked) -> Checked:
+    return Checked(checked.index, not_refuted(checked.finding))
 
 
 class _Total:

@@ -78,9 +78,7 @@ class Guide:
         points = lower * (1.0 - self._unit) + upper * self._unit
         eights = points.reshape(-1, LANES, lower.size).transpose(0, 2, 1)
         rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
-        call(
-            take_census, self._net, rows, self._value, self._post, self._positive, self._outputs
-        )
+        call(take_census, self._net, rows, self._value, self._post, self._positive, self._outputs)
         left = np.where(self._is_trivial(), 0, self._kept())
         inputs = lower.size
         gains = left[0] - (below * left[1 : 1 + inputs] + (1.0 - below) * left[1 + inputs :])
@@ -88,7 +86,9 @@ class Guide:
         gains[~((lower < middle) & (middle < upper))] = 0.0
         best = int(gains.argmax())
         gained = bool(gains[best] > 0.0)
-        return Outlook(float(left[0]), best if gained else -1, float(gains[best]) if gained else 0.0)
+        return Outlook(
+            float(left[0]), best if gained else -1, float(gains[best]) if gained else 0.0
+        )
 
     def _kept(self) -> np.ndarray:
         """Neurons with both phases that some output reads, on each subset: (subsets,)."""
@@ -109,8 +109,12 @@ class Guide:
                 wins = winner[:, None] == np.arange(self._network.outputs)
                 return np.asarray(((self._subsets.astype(float) @ wins) > 0).sum(axis=1) == 1)
             case "eps":
-                return np.array([self._error(s) <= _NEARLY * self._guarantee.eps
-                                 for s in range(len(self._subsets))])
+                return np.array(
+                    [
+                        self._error(s) <= _NEARLY * self._guarantee.eps
+                        for s in range(len(self._subsets))
+                    ]
+                )
 
     def _error(self, subset: int) -> float:
         """By how much the outputs are off the affine functions that fit them best."""
@@ -193,21 +197,26 @@ class Tree:
     def halve(self, node: Node) -> tuple[Node, Node]:
         """Cut a leaf where its outlook says; returns its halves, whose outlooks are not known."""
         d = node.outlook.cut
-        middle = middle_of(node.lower[d], node.upper[d])
+        middle = float(middle_of(node.lower[d], node.upper[d]))
         lower, upper = node.lower.copy(), node.upper.copy()
         upper[d] = lower[d] = middle
-        if self._inputs is None or node.rows is None:
-            parts: tuple[np.ndarray | None, ...] = (None, None)
-            weights = 0.5 * node.weight, 0.5 * node.weight
-        else:
-            under = self._inputs[node.rows, d] < middle
-            parts = node.rows[under], node.rows[~under]
-            weights = tuple(part.size / len(self._inputs) for part in parts)
+        under, above = self._divided(node, d, middle)
         node.halves = (
-            Node(node.lower, upper, weights[0], parts[0]),
-            Node(lower, node.upper, weights[1], parts[1]),
+            Node(node.lower, upper, *under),
+            Node(lower, node.upper, *above),
         )
         return node.halves
+
+    def _divided(
+        self, node: Node, d: int, middle: float
+    ) -> tuple[tuple[float, np.ndarray | None], tuple[float, np.ndarray | None]]:
+        """Weight and rows of what lies below and above ``middle``."""
+        if self._inputs is None or node.rows is None:
+            return (0.5 * node.weight, None), (0.5 * node.weight, None)
+        below = self._inputs[node.rows, d] < middle
+        under, above = node.rows[below], node.rows[~below]
+        count = len(self._inputs)
+        return (under.size / count, under), (above.size / count, above)
 
     @staticmethod
     def join(node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Input slicing: how the domain is cut into the slices that are simplified one by one.
+"""How the domain, or what a hidden layer makes of it, is cut into slices, simplified one by one.
 
 A strategy is one file with a class that follows :class:`Slicing` and an entry in ``STRATEGIES``.
 """
@@ -13,10 +13,11 @@ import numpy as np
 from redy.domain import Box
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid
+from redy.slicing.mid import Mid
 
 
 class Slicing(Protocol):
-    """A cover of the domain by closed boxes that share faces only.
+    """A cover of the domain by closed boxes that share faces only, or may overlap (``mid``).
 
     A point on a shared face lies in the boxes of all its slices, which is what the proofs need,
     and :meth:`slice_of` gives it to exactly one of them.
@@ -63,6 +64,7 @@ Arrays: TypeAlias = Mapping[str, np.ndarray]
 STRATEGIES: Mapping[str, Callable[[dict[str, Any], Arrays], Slicing]] = {
     "grid": Grid.from_description,
     "adaptive": Adaptive.from_description,
+    "mid": Mid.from_description,
 }
 """Slicing strategy -> what restores one from its description and arrays."""
 

@@ -66,6 +66,8 @@ class Answer:
         sampled: whether the claim is on a random sample of the slices only.
         import_rounded: nodes of the files that float64 could not represent exactly; what is proved
             is proved of the network as it was imported.
+        weighted_by: of cells of a hidden layer, which have no volume among the inputs: the points
+            that the proved share is one of; else None.
     """
 
     finding: Finding
@@ -74,6 +76,7 @@ class Answer:
     slices: dict[str, int] | None = None
     sampled: bool = False
     import_rounded: tuple[str, ...] = ()
+    weighted_by: str | None = None
 
     def as_json(self) -> dict[str, Any]:
         """The object that ``redy verify --json`` prints."""
@@ -97,4 +100,5 @@ class Answer:
             "slices": self.slices,
             "sampled": self.sampled,
             "import_rounded": list(self.import_rounded),
+            "weighted_by": self.weighted_by,
         }

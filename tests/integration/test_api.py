@@ -223,3 +223,12 @@ def test_inputs_out_of_the_domain_name_the_row(
 def test_inputs_of_another_shape(shape: tuple[int, ...], bundle: redy.Bundle) -> None:
     with pytest.raises(DomainError, match=r"must have shape \(n, 5\)"):
         bundle(np.zeros(shape))
+
+
+def test_a_network_with_linear_hidden_units() -> None:
+    into = np.array([[1.0, -1.0], [1.0, 1.0], [1.0, 1.0]])
+    hidden = redy.Layer({0: into}, np.array([0.0, 0.0, 10.0]), np.array([True, False, True]))
+    output = redy.Layer({1: np.ones((1, 3))}, np.zeros(1), np.array([False]))
+    bundle = redy.simplify(redy.Network(2, (hidden, output)), redy.Box([-1, -1], [1, 1]))
+    assert bundle.edits.tolist() == [[redy.Edit.KEEP, redy.Edit.IDENTITY]]
+    assert bundle.summary["refuted_mean"] == 0.5

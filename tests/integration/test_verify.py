@@ -75,7 +75,7 @@ def test_a_network_and_itself() -> None:
     assert list(data) == [
         "verdict", "reason", "guarantee", "eps", "winner", "boxes", "seconds", "proved_volume",
         "eps_proved", "witness", "first", "second", "difference", "slices", "sampled",
-        "import_rounded",
+        "import_rounded", "weighted_by",
     ]  # fmt: skip
     assert (data["verdict"], data["proved_volume"], data["eps_proved"]) == ("proved", 1.0, 0.0)
     outcome = redy("verify", ONNX, ONNX, "--domain", "acasxu")
