@@ -206,8 +206,8 @@ def simplify(
         typer.Option(
             "--slices",
             metavar="N",
-            help="Number of slices, a power of two: the inputs are bisected in turn. Of "
-            "--slicing mid: at most so many cells, any number. Default 1.",
+            help="Number of slices, a power of two: the inputs are bisected in turn. Of --slicing "
+            "adaptive and mid: at most so many, any number. Default 1.",
         ),
     ] = None,
     grid: GridOption = None,
@@ -215,8 +215,9 @@ def simplify(
         str,
         typer.Option(
             "--slicing",
-            metavar="grid|mid",
-            help="grid: the domain is cut. mid: what a hidden layer makes of it is, by the phases "
+            metavar="grid|adaptive|mid",
+            help="grid: all inputs are cut evenly. adaptive: a box is halved where most neurons "
+            "can go; as many slices remove far more than in a grid. mid: what a hidden layer makes of it is, by the phases "
             "of its neurons; the layers before are shared. For networks with many inputs.",
         ),
     ] = "grid",
@@ -228,14 +229,15 @@ def simplify(
             help="Of mid: the hidden layer to cut on. Default: where evaluation gets cheapest.",
         ),
     ] = None,
-    inputs: Annotated[
+    weights: Annotated[
         Path | None,
         typer.Option(
-            "--inputs",
+            "--weights",
             metavar="IN",
-            help="Of mid: inputs such as the network is used on, .npy or .csv; cells are made for "
-            "one half of them and figures are means over the other. What is promised holds for "
-            "all inputs of the domain. Default: random points of the domain.",
+            help="Of adaptive and mid: inputs such as the network is used on, .npy or .csv. Slices "
+            "are made for them, and figures are means over them (mid: made for one half, means "
+            "over the other). What is promised holds for all inputs of the domain. Default: all "
+            "of the domain alike.",
         ),
     ] = None,
     guarantee: Annotated[
@@ -315,6 +317,7 @@ def simplify(
     from redy.formats.networks import load
     from redy.formats.tables import read_table
     from redy.run.progress import for_stderr
+    from redy.run.steps import steps_for_stderr
     from redy.simplify import DEFAULT_BUDGET, Selection
     from redy.simplify import simplify as run
     from redy.terminal import print_summary
@@ -322,7 +325,7 @@ def simplify(
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain)
     kept = Path(f"{out}.store") if store is None else store
-    _require_writable(out, net, kept, *([] if inputs is None else [inputs]))
+    _require_writable(out, net, kept, *([] if weights is None else [weights]))
     try:
         bundle = run(
             loaded,
@@ -331,7 +334,7 @@ def simplify(
             grid=_grid(grid),
             slicing=slicing,
             layer=layer,
-            inputs=None if inputs is None else read_table(inputs),
+            weights=None if weights is None else read_table(weights),
             guarantee=guarantee,
             winner=winner,
             stages=None if stages is None else [name.strip() for name in stages.split(",")],
@@ -342,6 +345,7 @@ def simplify(
             solver=solver,
             store=kept,
             progress=for_stderr(),
+            steps=steps_for_stderr(),
         )
     except KeyboardInterrupt:
         print(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,11 +25,14 @@ from redy.network.form import Network
 from redy.pipeline import SliceResult
 from redy.report import stage_seconds, summarise
 from redy.report_mid import of_the_whole
-from redy.run.execute import Job, execute
+from redy.run.execute import Job, execute, run_key
+from redy.run.grow import Growth, grow
 from redy.run.progress import Progress
+from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
 from redy.slicing import STRATEGIES, Slicing
+from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid, sample
 from redy.slicing.mid import Mid
 from redy.solvers import versions
@@ -68,14 +72,16 @@ def cut(domain: Box, slices: int | None, grid: Sequence[int] | None) -> Grid:
     return Grid.bisecting(domain, 1 if slices is None else slices)
 
 
-def _require_options(slicing: str, grid: object, layer: object, inputs: object) -> None:
+def _require_options(slicing: str, grid: object, layer: object, weights: object) -> None:
     """Options that go with another way of slicing are refused, not ignored."""
     if slicing not in STRATEGIES:
         raise UsageError(f"--slicing {slicing}: there is {', '.join(STRATEGIES)}")
-    if slicing == Mid.name and grid is not None:
-        raise UsageError("--grid goes with --slicing grid; give the number of cells with --slices")
-    if slicing != Mid.name and (layer is not None or inputs is not None):
-        raise UsageError("--layer and --inputs go with --slicing mid")
+    if slicing != Grid.name and grid is not None:
+        raise UsageError("--grid goes with --slicing grid; give the number of parts with --slices")
+    if slicing != Mid.name and layer is not None:
+        raise UsageError("--layer goes with --slicing mid")
+    if slicing == Grid.name and weights is not None:
+        raise UsageError("--weights goes with --slicing adaptive or mid")
 
 
 def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
@@ -114,7 +120,7 @@ def simplify(
     grid: Sequence[int] | None = None,
     slicing: str = Grid.name,
     layer: int | None = None,
-    inputs: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     guarantee: str = "exact",
     winner: str | None = None,
     stages: Sequence[str] | None = None,
@@ -125,20 +131,23 @@ def simplify(
     solver: str | None = None,
     store: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
+    steps: Steps | None = None,
 ) -> Bundle:
     """Simplify ``net`` on every slice of ``domain``.
 
     Args:
         net: what :func:`redy.load` returns, or a network in redy's form.
         domain: the box of inputs; may be left out for a ``.nnet``, which brings its own.
-        slices: number of slices, a power of two: the inputs are bisected in turn; of ``mid``, at
-            most so many cells.
+        slices: number of slices, a power of two: the inputs are bisected in turn; of ``adaptive``
+            and ``mid``, at most so many leaves or cells.
         grid: instead, the number of equal parts of each input.
-        slicing: ``grid``, or ``mid``: what a hidden layer makes of the domain is cut into cells
-            instead (:class:`redy.slicing.mid.Mid`); for networks with many inputs.
+        slicing: ``grid``; ``adaptive``: boxes are halved where the simplified networks gain most
+            (:class:`redy.slicing.adaptive.Adaptive`); ``mid``: what a hidden layer makes of the
+            domain is cut into cells (:class:`redy.slicing.mid.Mid`), for networks with many inputs.
         layer: of ``mid``, the hidden layer to cut on; if left out, where evaluation gets cheapest.
-        inputs: of ``mid``, (n, inputs) such as the network is used on: cells are made for one half
-            of them and weighed by the other. Random points of the domain if left out.
+        weights: (n, inputs) such as the network is used on. Leaves of ``adaptive`` count for as
+            much as they hold of them, not for their volume; cells of ``mid`` are made for one half
+            of them and weighed by the other, by default of random points of the domain.
         guarantee: what holds over the reals on the whole domain. ``exact``: the outputs are the
             same; ``eps=E``: they differ by at most E each; ``eps=P%``: by at most P percent of the
             largest span of an output; ``decision``: wherever the network has a unique winner, the
@@ -153,12 +162,13 @@ def simplify(
         solver: for the stages that ask one (``milp``): auto, gurobi, highs, scip or z3.
         store: SQLite file that keeps finished slices; the same call resumes from it.
         progress: is told of every finished slice.
+        steps: of ``adaptive``, is told of every leaf while the domain is cut.
 
     Raises:
         UsageError, DomainError, SolverError, StoreError: see the classes; the message names the
             culprit.
     """
-    _require_options(slicing, grid, layer, inputs)
+    _require_options(slicing, grid, layer, weights)
     promised = Guarantee.parse(guarantee, winner)
     names = chosen_stages(promised, stages)
     loaded = in_memory(net) if isinstance(net, Network) else net
@@ -167,23 +177,48 @@ def simplify(
         raise UsageError(f"{loaded.path} brings no domain of its own; give one with --domain")
     box.require_dimension(loaded.network.inputs)
     _require_effort(jobs, budget, time_limit)
-    made = (
-        cut_mid(loaded, box, 1 if slices is None else slices, layer, inputs)
-        if slicing == Mid.name
-        else Cut(loaded, cut(box, slices, grid))
-    )
-    chosen = (selection or Selection()).of(made.slicing)
-    check_points = -(-_CHECK_POINTS // len(chosen)) + 1
-    effort = Effort(budget, time_limit, check_points, _usable_solver(solver, names))
-    job = Job(made.base, made.slicing, effort, promised.on(loaded.network, box), names)
-    selected = {"sample": None, "seed": 0} if selection is None else vars(selection)
+    parts = 1 if slices is None else slices
+    promised = promised.on(loaded.network, box)
+    effort = Effort(budget, time_limit, 0, _usable_solver(solver, names))
+    selected = selection or Selection()
+    if slicing == Adaptive.name:
+        growth = Growth(loaded.network, promised, box, parts, weights)
+        key = {**run_key(loaded, promised, names, effort), "slicing": growth.describe()}
+        with closing(Store(store or ":memory:", {**key, **vars(selected)}, loaded.network)) as kept:
+            made = Cut(loaded, grow(growth, kept, jobs, steps or Steps()))
+            job, chosen = _job(made, promised, names, effort, selected)
+            return _run(loaded, made, job, chosen, kept, jobs, progress)
+    if slicing == Mid.name:
+        made = cut_mid(loaded, box, parts, layer, weights)
+    else:
+        made = Cut(loaded, cut(box, slices, grid))
+    job, chosen = _job(made, promised, names, effort, selected)
+    key = {**job.key(), **vars(selected)}
+    with closing(Store(store or ":memory:", key, made.base.network)) as kept:
+        return _run(loaded, made, job, chosen, kept, jobs, progress)
+
+
+def _job(
+    made: Cut, guarantee: Guarantee, stages: tuple[str, ...], effort: Effort, selected: Selection
+) -> tuple[Job, np.ndarray]:
+    """What the workers need to know, and which slices are simplified."""
+    chosen = selected.of(made.slicing)
+    checked = replace(effort, check_points=-(-_CHECK_POINTS // len(chosen)) + 1)
+    return Job(made.base, made.slicing, checked, guarantee, stages), chosen
+
+
+def _run(
+    loaded: LoadedNetwork,
+    made: Cut,
+    job: Job,
+    chosen: np.ndarray,
+    store: Store,
+    jobs: int,
+    progress: Progress | None,
+) -> Bundle:
     with progress or Progress() as shown:
-        record = Store(store or ":memory:", {**job.key(), **selected}, made.base.network)
-        try:
-            execute(job, chosen, record, jobs, shown)
-            return _collect(loaded, made, job, record)
-        finally:
-            record.close()
+        execute(job, chosen, store, jobs, shown)
+        return _collect(loaded, made, job, store)
 
 
 def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle:

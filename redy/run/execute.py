@@ -6,7 +6,7 @@ import hashlib
 import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -49,17 +49,10 @@ class Job:
     def key(self) -> dict[str, Any]:
         """What the results depend on, as JSON."""
         return {
+            **run_key(self.loaded, self.guarantee, self.stages, self.effort),
             **self._slicing_arrays,
-            "version": __version__,
-            "network_sha256": self.loaded.network.sha256,
-            "file_sha256": self.loaded.file_sha256,
             "slicing": self.slicing.describe(),
-            "guarantee": self.guarantee.describe(),
-            "stages": list(self.stages),
-            "budget": self.effort.budget,
-            "time_limit": self.effort.time_limit,
             "check_points": self.effort.check_points,
-            "solver": self._solver,
         }
 
     @cached_property
@@ -68,12 +61,29 @@ class Job:
         sums = {name: _checksum(array) for name, array in sorted(self.slicing.arrays().items())}
         return {"slicing_sha256": sums} if sums else {}
 
-    @cached_property
-    def _solver(self) -> dict[str, Any] | None:
-        """What may be asked, its version too, as results depend on it; None if nothing is."""
-        if not any(STAGES[stage].asks_solver for stage in self.stages):
-            return None
-        return {"asked": self.effort.solver, "versions": versions(self.effort.solver)}
+
+def run_key(
+    loaded: LoadedNetwork, guarantee: Guarantee, stages: Sequence[str], effort: Effort
+) -> dict[str, Any]:
+    """What the results depend on besides the slices, as JSON."""
+    return {
+        "version": __version__,
+        "network_sha256": loaded.network.sha256,
+        "file_sha256": loaded.file_sha256,
+        "guarantee": guarantee.describe(),
+        "stages": list(stages),
+        "budget": effort.budget,
+        "time_limit": effort.time_limit,
+        "solver": _solver(effort.solver, tuple(stages)),
+    }
+
+
+@cache
+def _solver(asked: str, stages: tuple[str, ...]) -> dict[str, Any] | None:
+    """What may be asked, its version too, as results depend on it; None if nothing is."""
+    if not any(STAGES[stage].asks_solver for stage in stages):
+        return None
+    return {"asked": asked, "versions": versions(asked)}
 
 
 def _checksum(array: np.ndarray) -> str:

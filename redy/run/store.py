@@ -10,12 +10,14 @@ import hashlib
 import json
 import os
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from safetensors.numpy import load as load_tensors
+from safetensors.numpy import save as save_tensors
 
 from redy.criteria import StageLog
 from redy.errors import StoreError
@@ -25,13 +27,16 @@ from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
-SCHEMA = 4
+SCHEMA = 5
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72656479
 """SQLite's application_id of a store: the letters redy."""
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS parts (
+    name TEXT PRIMARY KEY, content BLOB NOT NULL, checksum BLOB NOT NULL
+) STRICT;
 CREATE TABLE IF NOT EXISTS slices (
     slice INTEGER PRIMARY KEY,
     status BLOB NOT NULL,
@@ -179,9 +184,33 @@ class Store:
                 "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, _checksum(row)) for row in rows],
             )
+            self._spend(seconds)
+
+    def keep(self, name: str, arrays: Mapping[str, np.ndarray], seconds: float) -> None:
+        """Commit what the slices are made from, and ``seconds`` more of wall time."""
+        content = save_tensors({key: np.ascontiguousarray(a) for key, a in arrays.items()})
+        row = (name, bytes(content))
+        with self._errors(), self._connection:
             self._connection.execute(
-                "UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key = 'seconds'", [seconds]
+                "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (*row, _checksum(row))
             )
+            self._spend(seconds)
+
+    def part(self, name: str) -> dict[str, np.ndarray] | None:
+        """What :meth:`keep` kept last, or None; raises :class:`StoreError` if it is damaged."""
+        with self._errors():
+            query = "SELECT * FROM parts WHERE name = ?"
+            row = self._connection.execute(query, [name]).fetchone()
+        if row is None:
+            return None
+        if _checksum(row[:2]) != row[2]:
+            raise StoreError(self._damaged(f"the {name}"))
+        return dict(load_tensors(row[1]))
+
+    def _spend(self, seconds: float) -> None:
+        self._connection.execute(
+            "UPDATE meta SET value = CAST(value AS REAL) + ? WHERE key = 'seconds'", [seconds]
+        )
 
     def results(self) -> Iterator[SliceResult]:
         """Every finished slice, ascending; raises :class:`StoreError` if one is damaged."""

@@ -56,12 +56,12 @@ class Points:
         rows = np.asarray(given, dtype=np.float64)
         if rows.ndim != 2 or rows.shape[1] != domain.dimension:
             raise DomainError(
-                f"--inputs: shape {rows.shape}, but the domain has {domain.dimension} dimensions"
+                f"--weights: shape {rows.shape}, but the domain has {domain.dimension} dimensions"
             )
         inside = rows[domain.contains(rows)]
         if len(inside) < 2:
             raise DomainError(
-                f"--inputs: {len(inside)} of {len(rows)} rows lie in the domain; give at least 2"
+                f"--weights: {len(inside)} of {len(rows)} rows lie in the domain; give at least 2"
             )
         return cls(inside, f"{len(inside)} given inputs in the domain")
 

@@ -55,7 +55,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def words(folder: Path, *more: object) -> list[object]:
-    options = ["--slicing", "mid", "--slices", CELLS, "--inputs", folder / "in.npy", *more]
+    options = ["--slicing", "mid", "--slices", CELLS, "--weights", folder / "in.npy", *more]
     return ["simplify", folder / "net.onnx", "--domain", folder / "box.json", *options]
 
 
@@ -120,7 +120,7 @@ def test_where_it_does_not_help_the_report_says_so(folder: Path) -> None:
 def test_cells_that_few_inputs_are_in_are_said_to_hold_few() -> None:
     """Every second input is elsewhere: what is fitted to the others says nothing of it."""
     inputs = np.tile(BOX.sample(2, np.random.default_rng(0)), (20, 1))
-    bundle = package.simplify(made(0), BOX, slicing="mid", layer=2, slices=4, inputs=inputs)
+    bundle = package.simplify(made(0), BOX, slicing="mid", layer=2, slices=4, weights=inputs)
     mid = bundle.summary["mid"]
     assert mid["rest_share"] > 0.5
     assert any("fall in no cell but the one for all the rest" in said for said in mid["words"])
@@ -133,7 +133,7 @@ def test_a_layer_of_which_hardly_anything_follows() -> None:
     output = package.Layer({2: np.ones((1, 3))}, np.zeros(1), np.zeros(1, bool))
     network = package.Network(INPUTS, (wide, narrow, output))
     inputs = groups(1000)
-    bundle = package.simplify(network, BOX, slicing="mid", layer=2, slices=8, inputs=inputs)
+    bundle = package.simplify(network, BOX, slicing="mid", layer=2, slices=8, weights=inputs)
     (said,) = bundle.summary["mid"]["words"]
     assert "evaluation gets hardly cheaper: of 2,203" in said
 
@@ -142,7 +142,7 @@ def test_the_layer_is_chosen_by_what_evaluation_costs() -> None:
     macs = {}
     for layer in (None, 1, 2):
         bundle = package.simplify(
-            made(0), BOX, slicing="mid", layer=layer, slices=CELLS, inputs=groups(4000), budget=1
+            made(0), BOX, slicing="mid", layer=layer, slices=CELLS, weights=groups(4000), budget=1
         )
         macs[layer] = bundle.summary["macs_mean"], bundle.parts.layer
     assert macs[None] in (macs[1], macs[2])
@@ -219,8 +219,8 @@ def test_a_run_goes_on_from_its_store_and_ends_with_the_same_bytes(folder: Path)
     ("options", "message"),
     [
         (["--slicing", "mid", "--grid", "1,1"], "--grid goes with --slicing grid"),
-        (["--slicing", "grid", "--layer", 1], "--layer and --inputs go with --slicing mid"),
-        (["--slicing", "grid", "--inputs", "in.npy"], "--layer and --inputs go with"),
+        (["--slicing", "grid", "--layer", 1], "--layer goes with --slicing mid"),
+        (["--slicing", "grid", "--weights", "in.npy"], "--weights goes with --slicing"),
         (["--slicing", "mid", "--layer", 3], "hidden layers are 1 to 2"),
         (["--slicing", "mid", "--slices", 0], "give between 1 and 65536 cells"),
         (["--slicing", "middle"], "--slicing middle: there is grid, mid"),
@@ -247,7 +247,7 @@ def test_options_that_do_not_go_together(
 )
 def test_inputs_that_do_not_fit(folder: Path, inputs: np.ndarray, message: str) -> None:
     np.save(folder / "bad.npy", inputs)
-    outcome = redy(*words(folder, "--inputs", folder / "bad.npy"), "--out", folder / "none.redy")
+    outcome = redy(*words(folder, "--weights", folder / "bad.npy"), "--out", folder / "none.redy")
     assert outcome.code == 6
     assert message in outcome.err
 
