@@ -51,6 +51,7 @@ def summarise(
         "import_rounded": list(job.loaded.rounded),
         "slicing": job.slicing.describe()["name"],
         "grid": job.slicing.describe().get("counts"),
+        "weighted_by": job.slicing.weighted_by,
         "slices": job.slicing.slices,
         "slices_done": len(results),
         "slices_cut_short": sum(result.cut_short for result in results),

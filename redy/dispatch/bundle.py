@@ -279,7 +279,7 @@ class Bundle:
 
         Fewer than its edits keep where no output reads what is kept.
         """
-        kept, _ = unit_counts(self.network, self._content.edits.shapes)
+        kept, _ = unit_counts(self.base, self._content.edits.shapes)
         return np.asarray(kept.sum(axis=1))
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:

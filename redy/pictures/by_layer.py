@@ -7,7 +7,7 @@ from matplotlib.figure import FigureBase
 
 from redy.dispatch.bundle import Bundle
 from redy.edits import Criterion, Edit, Status
-from redy.pictures.shares import volume_shares
+from redy.pictures.shares import shares
 from redy.pictures.style import BLUE, GREEN, ORANGE, PURPLE, SKY, VERMILION, YELLOW
 
 COLOURS = {
@@ -22,16 +22,16 @@ COLOURS = {
 
 
 def layer_shares(
-    status: np.ndarray, codes: np.ndarray, criteria: np.ndarray, volume: np.ndarray
+    status: np.ndarray, codes: np.ndarray, criteria: np.ndarray, weights: np.ndarray
 ) -> dict[str, float]:
-    """What became of some neurons -> the fraction of them, mean by volume; sum 1.
+    """What became of some neurons -> the fraction of them, weighted mean; sum 1.
 
     Unlike the figures of ``redy show``, whose ``refuted`` says what was found out about a neuron's
     phase, a neuron that was removed for another reason counts as removed only.
 
     Args:
         status, codes, criteria: (slices, neurons), see :mod:`redy.edits`.
-        volume: (slices,) sum 1.
+        weights: (slices,) sum 1.
     """
     phase, left = criteria == Criterion.PHASE, codes == Edit.KEEP
     refuted = status == Status.REFUTED
@@ -44,18 +44,18 @@ def layer_shares(
         "left, undecided": left & ~refuted,
         "left, has both phases": left & refuted,
     }
-    return {name: float(volume @ part.mean(axis=1)) for name, part in parts.items()}
+    return {name: float(weights @ part.mean(axis=1)) for name, part in parts.items()}
 
 
 def of(bundle: Bundle) -> dict[int, dict[str, float]]:
     """Layer -> its :func:`layer_shares`, for layers with ReLU neurons."""
-    layer_of = np.array([k for k, _ in bundle.network.neurons], dtype=np.int64)
-    volume = volume_shares(bundle.slicing, bundle.done)
+    layer_of = np.array([k for k, _ in bundle.base.neurons], dtype=np.int64)
+    weights = shares(bundle.slicing, bundle.done)
     shown = {}
     for k in np.unique(layer_of):
         here = layer_of == k
         tables = bundle.status[:, here], bundle.edits[:, here], bundle.criteria[:, here]
-        shown[int(k)] = layer_shares(*tables, volume)
+        shown[int(k)] = layer_shares(*tables, weights)
     return shown
 
 

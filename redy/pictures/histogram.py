@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import FigureBase
 
 from redy.dispatch.bundle import Bundle
-from redy.pictures.shares import neurons_left, volume_shares
+from redy.pictures.shares import neurons_left, shares
 from redy.pictures.style import BLUE, VERMILION
 
 _BARS = 60
@@ -16,27 +16,27 @@ _BARS = 60
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Volume by neurons left.
+    """Weight of slices by neurons left.
 
     Attributes:
         edges: (bars + 1,) first number of neurons of each bar, and one past the last bar's.
-        share: (bars,) share of the simplified slices' volume; sum 1.
-        mean: neurons left, mean by volume.
-        whole: whether these slices are all of the domain.
+        share: (bars,) share of the simplified slices' weight; sum 1.
+        mean: neurons left, weighted mean.
+        of: what the weights are shares of.
     """
 
     edges: np.ndarray
     share: np.ndarray
     mean: float
-    whole: bool = True
+    of: str
 
 
-def histogram(left: np.ndarray, volume: np.ndarray, neurons: int, whole: bool = True) -> Histogram:
-    """Of slices with ``left`` (m,) of ``neurons`` neurons left and shares ``volume`` (m,)."""
+def histogram(left: np.ndarray, weights: np.ndarray, neurons: int, of: str = "volume") -> Histogram:
+    """Of slices with ``left`` (m,) of ``neurons`` neurons left and shares ``weights`` (m,)."""
     step = next(s for s in _steps() if s * _BARS > neurons)
     edges = np.arange(0, neurons + step + 1, step)
-    share, _ = np.histogram(left, bins=edges, weights=volume)
-    return Histogram(edges, share, float(volume @ left), whole)
+    share, _ = np.histogram(left, bins=edges, weights=weights)
+    return Histogram(edges, share, float(weights @ left), of)
 
 
 def _steps() -> list[int]:
@@ -45,9 +45,12 @@ def _steps() -> list[int]:
 
 def of(bundle: Bundle) -> Histogram:
     """The histogram of ``bundle``."""
-    volume = volume_shares(bundle.slicing, bundle.done)
+    weights = shares(bundle.slicing, bundle.done)
+    by = bundle.slicing.weighted_by
     whole = len(bundle.done) == bundle.slicing.slices
-    return histogram(neurons_left(bundle), volume, len(bundle.network.neurons), whole)
+    volume = "the domain's volume" if whole else "the simplified volume"
+    of = volume if by == "volume" else by
+    return histogram(neurons_left(bundle), weights, len(bundle.base.neurons), of)
 
 
 def draw(into: FigureBase, shown: Histogram, neurons: int) -> None:
@@ -67,8 +70,8 @@ def draw(into: FigureBase, shown: Histogram, neurons: int) -> None:
     )
     axes.set(
         xlabel=f"neurons left, of {neurons}",
-        ylabel="% of the domain's volume" if shown.whole else "% of the simplified volume",
-        title="volume by neurons left",
+        ylabel=f"% of {shown.of}",
+        title="slices by neurons left",
         ylim=(0, 115 * shown.share.max()),
         xlim=(-0.5, shown.edges[-1] - 0.5),
     )

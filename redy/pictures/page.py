@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from redy.dispatch.bundle import Bundle
 from redy.formats.atomic import write_bytes
 from redy.pictures import by_layer, domain_map, graphs, histogram
-from redy.pictures.shares import neurons_left, volume_shares
+from redy.pictures.shares import neurons_left, shares
 from redy.pictures.style import house_style, new_figure, to_bytes
 from redy.pictures.view import View
 from redy.terminal import layer_rows, promise, sentences, stage_rows
@@ -131,7 +131,7 @@ def _trust(data: dict[str, Any]) -> str:
 
 def _figures(bundle: Bundle, view: View) -> list[str]:
     """The four figures, each with a caption."""
-    neurons = len(bundle.network.neurons)
+    neurons = len(bundle.base.neurons)
     shown = domain_map.domain_map(bundle, view)
     slices = graphs.chosen_slices(bundle, view.slices)
     with house_style():
@@ -148,7 +148,7 @@ def _figures(bundle: Bundle, view: View) -> list[str]:
                 10,
                 3.2,
                 lambda into: histogram.draw(into, histogram.of(bundle), neurons),
-                f"Share of the volume by neurons left, and the mean.{_unread(bundle)}",
+                f"Share of the {_weighed(bundle)} by neurons left, and the mean.{_unread(bundle)}",
             ),
             "<h2>In which layers</h2>",
             _figure(
@@ -169,15 +169,20 @@ def _figures(bundle: Bundle, view: View) -> list[str]:
         ]
 
 
+def _weighed(bundle: Bundle) -> str:
+    by = bundle.slicing.weighted_by
+    return by if by != "volume" else "domain's volume"
+
+
 def _unread(bundle: Bundle) -> str:
     """How far the neurons that the edits keep are more than those that the networks have."""
-    left, volume = neurons_left(bundle), volume_shares(bundle.slicing, bundle.done)
+    left, weights = neurons_left(bundle), shares(bundle.slicing, bundle.done)
     if (bundle.network_neurons == left).all():
         return ""
     return (
         " As in the tables below, a neuron counts as left unless a stage removed it; what no "
         "output reads any more is not in the networks either, which have "
-        f"{volume @ bundle.network_neurons:.1f} neurons on average."
+        f"{weights @ bundle.network_neurons:.1f} neurons on average."
     )
 
 

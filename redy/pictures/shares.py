@@ -1,4 +1,4 @@
-"""What every picture starts from: neurons left per slice, the slices' boxes, and their volumes."""
+"""What every picture starts from: neurons left per slice, the slices' boxes, and their weights."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from redy.dispatch.bundle import Bundle
 from redy.domain import Box
 from redy.edits import Edit
 from redy.slicing import Slicing
-
-_CHECKED_SLICES = 1000
+from redy.slicing.mid import Mid
 
 
 def neurons_left(bundle: Bundle) -> np.ndarray:
@@ -20,14 +19,9 @@ def neurons_left(bundle: Bundle) -> np.ndarray:
 def input_boxes(slicing: Slicing, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     """Ends of the slices ``indices`` as boxes of inputs, two arrays (m, inputs).
 
-    None where a slice is not what its box holds: a strategy may cut something else than inputs.
+    None where slices are cells of a hidden layer.
     """
-    lower, upper = slicing.boxes(indices)
-    some = np.unique(np.linspace(0, len(indices) - 1, _CHECKED_SLICES).astype(np.int64))
-    centres = 0.5 * lower[some] + 0.5 * upper[some]
-    if centres.shape[1] != slicing.domain.dimension:
-        return None
-    return (lower, upper) if (slicing.slice_of(centres) == indices[some]).all() else None
+    return None if isinstance(slicing, Mid) else slicing.boxes(indices)
 
 
 def relative_widths(lower: np.ndarray, upper: np.ndarray, domain: Box) -> np.ndarray:
@@ -40,13 +34,8 @@ def relative_widths(lower: np.ndarray, upper: np.ndarray, domain: Box) -> np.nda
     return widths
 
 
-def volume_shares(slicing: Slicing, indices: np.ndarray) -> np.ndarray:
-    """Each slice's share of the volume of all ``indices`` (m,): (m,) float64, sum 1.
-
-    Inputs of zero width are left out. Slices that are not boxes of inputs count alike.
-    """
-    boxes = input_boxes(slicing, indices)
-    if boxes is None:
-        return np.full(len(indices), 1.0 / len(indices))
-    volumes = relative_widths(*boxes, slicing.domain).prod(axis=1)
-    return np.asarray(volumes / volumes.sum())
+def shares(slicing: Slicing, indices: np.ndarray) -> np.ndarray:
+    """What each of the slices ``indices`` (m,) counts for among them: (m,) float64, sum 1."""
+    weights = slicing.weights(indices)
+    total = weights.sum()
+    return np.asarray(weights / total if total > 0.0 else np.full(len(indices), 1 / len(indices)))

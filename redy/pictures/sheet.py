@@ -30,7 +30,7 @@ def write_sheet(path: Path, bundle: Bundle, view: View) -> None:
 
 def sheet(bundle: Bundle, view: View) -> Figure:
     """The map above, the histogram and the layers below it, the networks at the bottom."""
-    neurons = len(bundle.network.neurons)
+    neurons = len(bundle.base.neurons)
     shown = domain_map.domain_map(bundle, view)
     slices = graphs.chosen_slices(bundle, view.slices)
     figure = new_figure(11.0, 12.6)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -58,8 +59,7 @@ class Guide:
         self._net = pack(network)
         self._units = np.flatnonzero(self._net.relu)
         self._unit = unit_pool(network.inputs, _POINTS)
-        halves = [self._unit[:, d] < 0.5 for d in range(network.inputs)]
-        self._subsets = np.stack([np.ones(_POINTS, bool), *halves, *(~half for half in halves)])
+        self._subsets = np.stack([np.ones(_POINTS, bool), *_halves(self._unit)])
         self._masks = np.packbits(self._subsets, axis=1, bitorder="little").view(np.uint64)
         basis = np.column_stack([np.ones(_POINTS), self._unit])
         self._bases = [basis[subset] for subset in self._subsets]
@@ -80,8 +80,7 @@ class Guide:
         rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
         call(take_census, self._net, rows, self._value, self._post, self._positive, self._outputs)
         left = np.where(self._is_trivial(), 0, self._kept())
-        inputs = lower.size
-        gains = left[0] - (below * left[1 : 1 + inputs] + (1.0 - below) * left[1 + inputs :])
+        gains = _gains(left, below)
         middle = middle_of(lower, upper)
         gains[~((lower < middle) & (middle < upper))] = 0.0
         best = int(gains.argmax())
@@ -121,6 +120,41 @@ class Guide:
         values = self._outputs[self._subsets[subset]]
         rest = values - self._bases[subset] @ (self._solvers[subset] @ values)
         return float(0.5 * (rest.max(axis=0) - rest.min(axis=0)).max())
+
+
+def _halves(unit: np.ndarray) -> list[np.ndarray]:
+    """Which points (m, inputs) of the unit box lie in each half, and in each half of each half.
+
+    In the order of :func:`_gains`: halves (input, side), then (input, side, input, side).
+    """
+    inputs = range(unit.shape[1])
+    halves, quarters = [], []
+    for d, side in product(inputs, range(2)):
+        half = (unit[:, d] >= 0.5) == bool(side)
+        halves.append(half)
+        inside = unit.copy()
+        inside[:, d] = 2.0 * unit[:, d] - side
+        quarters += [half & ((inside[:, e] >= 0.5) == bool(s)) for e in inputs for s in range(2)]
+    return halves + quarters
+
+
+def _gains(left: np.ndarray, below: np.ndarray) -> np.ndarray:
+    """What halving each input gains: (inputs,).
+
+    One cut makes one leaf more. Where halving alone gains little, halving both halves again may
+    gain much: that makes three, and counts for a third.
+
+    Args:
+        left: (1 + 2 inputs + 4 inputs^2,) neurons left of the box and the parts of :func:`_halves`.
+        below: (inputs,) the share of the box's weight in each lower half.
+    """
+    inputs = below.size
+    halves = left[1 : 1 + 2 * inputs].reshape(inputs, 2)
+    quarters = left[1 + 2 * inputs :].reshape(inputs, 2, inputs, 2)
+    share = np.stack([below, 1.0 - below], axis=1)
+    once = left[0] - (share * halves).sum(axis=1)
+    twice = left[0] - (share * quarters.mean(axis=3).min(axis=2)).sum(axis=1)
+    return np.asarray(np.maximum(once, twice / 3.0))
 
 
 @dataclass(eq=False)
@@ -237,12 +271,12 @@ class Tree:
             if node.halves and not any(half.halves for half in node.halves)
         ]
         worst = heapq.nsmallest(count, cut, key=lambda node: (node.gained, node.order))
-        best = self.most_promising(count)
+        gone = {half.order for node in worst for half in node.halves}
+        best = [leaf for leaf in self.most_promising(3 * count) if leaf.order not in gone]
         return [
             (back, instead)
             for back, instead in zip(worst, best, strict=False)
             if instead.promise > _HYSTERESIS * max(0.0, back.gained)
-            and not any(half is instead for half in back.halves)
         ]
 
     def slicing(self) -> Adaptive:

@@ -10,7 +10,7 @@ import numpy as np
 from redy.domain import Box
 from redy.errors import DomainError, UsageError
 
-MOST_INPUTS = 64
+MOST_INPUTS = 16
 """Boxes of more inputs have too many faces for halving them to pay."""
 
 _LEAF = 0

@@ -21,7 +21,7 @@ from redy.errors import UsageError
 from redy.pictures import by_layer, domain_map, graphs, histogram
 from redy.pictures.domain_map import PIXELS, DomainMap, Left, influence, mean_left, middles
 from redy.pictures.page import page
-from redy.pictures.shares import input_boxes, neurons_left, volume_shares
+from redy.pictures.shares import input_boxes, neurons_left, shares
 from redy.pictures.sheet import sheet, write_sheet
 from redy.pictures.style import house_style, plain, to_bytes
 from redy.pictures.view import View
@@ -59,25 +59,12 @@ class Boxes:
     def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return self._lower[indices], self._upper[indices]
 
+    def weights(self, indices: np.ndarray) -> np.ndarray:
+        volumes = (self._upper - self._lower)[:, :3].prod(axis=1)
+        return np.asarray((volumes / volumes.sum())[indices])
+
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         return np.array([owner(self._lower, self._upper, point) for point in points])
-
-
-class Halves:
-    """Two slices that a hidden layer's value decides between: neither is a box of inputs."""
-
-    name = "halves"
-    domain = BOX
-    slices = 2
-
-    def boxes(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.tile(BOX.lower, (len(indices), 1)), np.tile(BOX.upper, (len(indices), 1))
-
-    def slice_of(self, points: np.ndarray) -> np.ndarray:
-        return (points.sum(axis=1) > 0).astype(np.int64)
-
-    def describe(self) -> dict[str, Any]:
-        return {"name": self.name}
 
 
 @pytest.fixture(scope="module")
@@ -145,24 +132,18 @@ def test_influence_is_of_the_inputs_that_matter() -> None:
     assert found[3] == 0.0
 
 
-@settings(max_examples=30)
-@given(st.integers(0, 2**32), st.integers(0, 20))
-def test_volumes_leave_inputs_without_width_out(seed: int, cuts: int) -> None:
-    lower, upper = bisected(seed, cuts)
+def test_a_sample_weighs_as_if_it_were_all() -> None:
+    lower, upper = bisected(7, 20)
     chosen = np.arange(0, len(lower), 2)
     volumes = (upper - lower)[chosen, :3].prod(axis=1)
-    shares = volume_shares(Boxes(lower, upper), chosen)
-    np.testing.assert_allclose(shares, volumes / volumes.sum(), rtol=1e-12)
-    assert shares.sum() == pytest.approx(1.0)
+    found = shares(Boxes(lower, upper), chosen)
+    np.testing.assert_allclose(found, volumes / volumes.sum(), rtol=1e-12)
+    assert found.sum() == pytest.approx(1.0)
 
 
-def test_slices_that_are_no_boxes_of_inputs_have_no_map(small: Bundle) -> None:
-    content = replace(small._content, slicing=Halves(), slices=np.arange(2))
-    keep = slice(0, 2)
-    content = replace(content, status=content.status[keep], folded=content.folded[keep])
-    bundle = Bundle(content)
-    assert input_boxes(Halves(), np.arange(2)) is None
-    assert volume_shares(Halves(), np.arange(2)).tolist() == [0.5, 0.5]
+def test_cells_of_a_hidden_layer_have_no_map() -> None:
+    bundle = redy.simplify(tiny(), domain=BOX, slicing="mid", layer=1, slices=2)
+    assert input_boxes(bundle.slicing, bundle.done) is None
     assert isinstance(domain_map.domain_map(bundle, View()), str)
     with pytest.raises(UsageError, match="no map"):
         domain_map.domain_map(bundle, View(inputs=(0, 1)))
