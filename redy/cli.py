@@ -310,6 +310,9 @@ def simplify(
 
     Example: redy simplify acas.onnx --domain acasxu --slices 32768 --jobs 2 --out acas.redy
 
+    Many inputs: redy simplify net.onnx --domain box.json --slicing mid --slices 256 --inputs
+    train.npy --out net.redy
+
     Killed or stopped with Ctrl-C, the run goes on when the same command is given again.
     """
     from redy.formats.bundle import write_run_record
@@ -508,7 +511,8 @@ def export(
     "differences that holds on all that was asked for, or null; witness, with the outputs first "
     "and second that onnxruntime gives there, and their difference, second - first; slices (of a "
     "bundle: total, simplified, asked, checked, proved, refuted, unknown), sampled; "
-    "import_rounded, nodes that were not imported exactly."
+    "import_rounded, nodes that were not imported exactly; weighted_by, of a bundle made with "
+    "--slicing mid the inputs that proved_volume is a share of, as its cells have no volume."
 )
 @_reporting
 def verify(

@@ -161,3 +161,9 @@ def test_a_sample_is_sorted_without_repeats_and_fixed_by_its_seed():
 def test_a_sample_of_none_or_of_more_than_there_are_is_refused(count):
     with pytest.raises(UsageError, match="between 1 and the 8"):
         sample(8, count, seed=0)
+
+
+def test_all_slices_weigh_the_same():
+    grid = Grid(Box([0.0, 0.0], [1.0, 1.0]), (3, 2))
+    assert grid.weights(np.arange(6)).tolist() == [1 / 6] * 6
+    assert grid.weights(np.array([4])).tolist() == [1 / 6]
