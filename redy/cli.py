@@ -217,8 +217,9 @@ def simplify(
             "--slicing",
             metavar="grid|adaptive|mid",
             help="grid: all inputs are cut evenly. adaptive: a box is halved where most neurons "
-            "can go; as many slices remove far more than in a grid. mid: what a hidden layer makes of it is, by the phases "
-            "of its neurons; the layers before are shared. For networks with many inputs.",
+            "can go; as many slices remove far more than in a grid. mid: what a hidden layer "
+            "makes of the domain is cut, by the phases of its neurons, and the layers before are "
+            "shared; for networks with many inputs.",
         ),
     ] = "grid",
     layer: Annotated[

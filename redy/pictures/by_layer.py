@@ -51,11 +51,12 @@ def of(bundle: Bundle) -> dict[int, dict[str, float]]:
     """Layer -> its :func:`layer_shares`, for layers with ReLU neurons."""
     layer_of = np.array([k for k, _ in bundle.base.neurons], dtype=np.int64)
     weights = shares(bundle.slicing, bundle.done)
+    before = 0 if bundle.parts is None else bundle.parts.layer - 1
     shown = {}
     for k in np.unique(layer_of):
         here = layer_of == k
         tables = bundle.status[:, here], bundle.edits[:, here], bundle.criteria[:, here]
-        shown[int(k)] = layer_shares(*tables, weights)
+        shown[before + int(k)] = layer_shares(*tables, weights)
     return shown
 
 

@@ -87,7 +87,7 @@ def chosen_slices(bundle: Bundle, asked: tuple[int, ...]) -> tuple[int, ...]:
 def draw(into: FigureBase, bundle: Bundle, slices: tuple[int, ...]) -> None:
     """Draw the networks of ``slices`` on an empty figure."""
     panels = into.subplots(1, len(slices), squeeze=False)[0]
-    original = cost(bundle.network)
+    original = cost(bundle.base)
     for axes, index in zip(panels, slices, strict=True):
         part = bundle.slices[index]
         shown = graph(part.network)

@@ -17,6 +17,7 @@ from redy.edits import Criterion, Status, edits_of
 from redy.errors import FormatError
 from redy.formats.networks import Reference, load
 from redy.formats.onnx import write_onnx
+from redy.pictures import by_layer, histogram
 from tests.bundle_files import Tensors, stream, table, tensors_of, write_file
 from tests.commands import redy, succeed
 
@@ -96,6 +97,16 @@ def test_the_report(folder: Path, bundle: package.Bundle) -> None:
     printed = succeed("show", folder / "b.redy")
     assert "left in the suffix" in printed
     assert "hardly" not in printed
+
+
+def test_pictures(folder: Path, bundle: package.Bundle) -> None:
+    """Of the suffix, in the network's own layer numbers; there is no map of the inputs."""
+    succeed("show", folder / "b.redy", "--html", folder / "b.html", "--plot", folder / "b.png")
+    page = (folder / "b.html").read_text()
+    assert "the slices are not boxes of inputs" in page
+    assert list(by_layer.of(bundle)) == list(range(bundle.parts.layer, 3))
+    shown = histogram.of(bundle)
+    assert shown.mean == pytest.approx(bundle.summary["mid"]["left_mean"])
 
 
 def test_one_cell_of_the_report(folder: Path, bundle: package.Bundle) -> None:
