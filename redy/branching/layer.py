@@ -51,7 +51,7 @@ def _closed_part(state, sign, begin, eight, part):
 
 
 @kernel
-def _fill(eight, lower, upper, known_lower, known_upper):
+def fill(eight, lower, upper, known_lower, known_upper):
     """Make all eight boxes the box [lower, upper], with its known bounds."""
     for d in range(lower.size):
         store(eight.lower, d, lower[d])
@@ -70,7 +70,7 @@ def _can_cut(eight, d):
 
 
 @kernel
-def _cut(eight, score):
+def cut(eight, score):
     """Cut the box that all eight are into as many as eight; returns the number of parts.
 
     ``score`` (inputs,) is halved with every cut of an input.
@@ -293,10 +293,10 @@ def decide_layer(
         for q in range(boxes):
             if _closed(state, sign, begin, level[2][q], level[3][q]):
                 continue
-            _fill(eight, level[0][q], level[1][q], level[2][q], level[3][q])
+            fill(eight, level[0][q], level[1][q], level[2][q], level[3][q])
             parts = 1
             if not root:
-                parts = _cut(eight, level[4][q])
+                parts = cut(eight, level[4][q])
                 if parts == 1:
                     _give_up_on(state, sign, begin, level[2][q], level[3][q])
                     continue

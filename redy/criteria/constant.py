@@ -8,21 +8,21 @@ takes these differences, whose weights of -1 and 1 bring no rounding in.
 
 from __future__ import annotations
 
-from fractions import Fraction
 from math import inf
 
 import numpy as np
 
 from redy.bounds.refined import Refined
 from redy.criteria.base import SliceState
-from redy.criteria.decision import constant_winner
 from redy.criteria.oracle import Oracle, Refutes
 from redy.criteria.slice_bounds import known_bounds, tightened
+from redy.criteria.winner import constant_winner, keeps_winner
 from redy.domain import Box
-from redy.edits import Edit, Edits
+from redy.edits import Edits
 from redy.encodings.single import SingleEncoding, encode, usable
 from redy.network.evaluate import evaluate
-from redy.network.form import Layer, Network
+from redy.network.form import Network
+from redy.network.winner import differences
 from redy.verdict import Proof, Proved
 
 
@@ -49,24 +49,6 @@ def prove_winner(
         return None
     proof = _Differences(network, state, sign, best, points[0], oracle).proof()
     return None if proof is None else (edits, proof)
-
-
-def keeps_winner(network: Network, edits: Edits, sign: int, best: int) -> bool:
-    """Whether the constant outputs of ``edits`` have the unique winner ``best``, in rationals."""
-    if edits.correction is None or edits.skips_input or (edits.codes != Edit.ZERO).any():
-        return False
-    constants = zip(network.layers[-1].bias, edits.correction[:, -1], strict=True)
-    values = [sign * (Fraction(float(bias)) + Fraction(float(d))) for bias, d in constants]
-    return all(value > values[best] for j, value in enumerate(values) if j != best)
-
-
-def differences(network: Network, sign: int, best: int) -> Network:
-    """``network`` with the outputs sign * (f_j - f_best), for all j but ``best`` in order."""
-    others = np.delete(np.eye(network.outputs), best, axis=0)
-    others[:, best] = -1.0
-    none = np.zeros(len(others))
-    layer = Layer({len(network.layers): sign * others}, none, none.astype(bool))
-    return Network(network.inputs, (*network.layers, layer))
 
 
 class _Differences:

@@ -16,10 +16,16 @@ from math import inf
 import numpy as np
 
 from redy.criteria.base import Effort, SliceState, stage
-from redy.criteria.comparison import Claim, Comparer, Outcome, Region
+from redy.criteria.comparison import Claim, Outcome, Region
 from redy.criteria.sampling import logged, slice_points
 from redy.criteria.shrinking import Prover
-from redy.edits import Criterion, Edit, Edits, without_unread
+from redy.criteria.winner import (
+    WinnerComparer,
+    constant_winner,
+    decision_criteria,
+    keeps_winner,
+)
+from redy.edits import Edit, Edits, without_unread
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
 from redy.network.form import Network
@@ -29,17 +35,17 @@ from redy.search.work import Work
 from redy.verdict import Proof
 
 _POINTS = 8192
+_LEAST_POINTS = 2048
+"""A point costs about as much as 16 boxes: the boundary is sampled with as many pairs of them."""
 _LADDER_FROM = 10_000
 """Work below which only a constant winner is tried."""
 _SHARE = 3
 """One part in so many of the work left may go into one proof."""
-_CLEAR = 2.0**-10
-"""Margin of a constant winner, relative to the size of the outputs; single precision keeps it."""
 
 
 def keep_winner(
     network: Network,
-    comparer: Comparer,
+    comparer: WinnerComparer,
     edits: Edits,
     winner: str,
     region: Region,
@@ -69,15 +75,15 @@ class _Search:
     def __init__(
         self,
         network: Network,
-        comparer: Comparer,
+        comparer: WinnerComparer,
         edits: Edits,
         winner: str,
         region: Region,
         points: np.ndarray,
         work: Work,
     ) -> None:
-        self._network, self._exact = network, edits
-        self._work = work
+        self._network, self._exact, self._comparer = network, edits, comparer
+        self._region, self._work = region, work
         self._claim = Claim.winner(winner)
         self._prover = Prover(comparer, self._claim, region, work)
         self.reduced = Reduced(network, edits)
@@ -98,10 +104,13 @@ class _Search:
         if self.boundary.winners.size > 1:
             return None
         best = int(self.boundary.winners[0])
-        edits = constant_winner(
-            self._network, self._exact, self.boundary.values, self._claim.sign, best
-        )
-        found = self._prover.decide(edits, self._work.left // _SHARE + 1)
+        sign = self._claim.sign
+        edits = constant_winner(self._network, self._exact, self.boundary.values, sign, best)
+        if not keeps_winner(self._network, edits, int(sign), best):
+            return None
+        share = self._work.left // _SHARE + 1
+        found = self._comparer.constant(int(sign), best, self._region, share)
+        self._work.proof(found.boxes, found.outcome.value)
         if found.outcome is Outcome.REFUTED:
             points = np.concatenate([self._points, found.witness[None]])
             self.boundary = Boundary(self.reduced, self._claim.sign, points)
@@ -127,35 +136,8 @@ class _Search:
         codes = self._exact.codes.copy()
         codes[self.neurons[removed & self._active]] = Edit.IDENTITY
         codes[self.neurons[removed & ~self._active]] = Edit.ZERO
-        criteria = _criteria(self._exact, codes)
+        criteria = decision_criteria(self._exact, codes)
         return Edits(codes, criteria, self._exact.lines, self._exact.correction)
-
-
-def constant_winner(
-    network: Network, exact: Edits, values: np.ndarray, sign: float, best: int
-) -> Edits:
-    """All neurons zero and all outputs constant, ``best`` the winner by a margin.
-
-    Args:
-        exact: the edits so far; what they removed keeps its criterion.
-        values: (m, outputs) of the network at points, whose means the constants are like.
-        sign: +1 if the smallest output wins, -1 if the greatest.
-    """
-    mean = sign * values.mean(axis=0)
-    others = np.delete(mean, best).min(initial=np.inf)
-    margin = _CLEAR * max(1.0, float(np.abs(mean).max()))
-    mean[best] = min(mean[best], others - margin)
-    codes = np.full(exact.codes.size, Edit.ZERO, dtype=np.uint8)
-    correction = np.zeros((network.outputs, network.inputs + 1))
-    correction[:, -1] = sign * mean - network.layers[-1].bias
-    correction = correction.astype(np.float32).astype(np.float64)
-    return Edits(codes, _criteria(exact, codes), np.zeros((codes.size, 2)), correction)
-
-
-def _criteria(exact: Edits, codes: np.ndarray) -> np.ndarray:
-    """The criteria of ``codes``: what ``exact`` keeps is removed for the decision."""
-    new = (codes != Edit.KEEP) & (exact.codes == Edit.KEEP)
-    return np.where(new, np.uint8(Criterion.DECISION), exact.criteria)
 
 
 @stage("decision", ["decision"], "may change the outputs as long as the winner stays")
@@ -165,14 +147,14 @@ class DecisionStage:
     def __init__(self, loaded: LoadedNetwork, guarantee: Guarantee, effort: Effort) -> None:
         del effort
         self._network, self._winner = loaded.network, guarantee.winner
-        self._comparer = Comparer(loaded.network)
+        self._comparer = WinnerComparer(loaded.network)
 
     def run(self, state: SliceState, effort: Effort) -> SliceState:
         """``state`` with edits that keep the winner; unchanged if none could be proved."""
         state = state.with_exact_edits(self._network)
         work = Work(effort.budget, effort.time_limit)
         region = Region.of(state)
-        points = slice_points(state, _POINTS)
+        points = slice_points(state, min(_POINTS, max(_LEAST_POINTS, effort.budget // 16)))
         edits = keep_winner(
             self._network, self._comparer, state.edits, self._winner, region, points, work
         )

@@ -8,11 +8,12 @@ again, where a survey by random dives promises a proof.
 
 from __future__ import annotations
 
+from math import inf
 from typing import Protocol
 
 import numpy as np
 
-from redy.criteria.comparison import Claim, Comparer, Comparison, Outcome, Region
+from redy.criteria.comparison import Claim, Comparison, Outcome, Region, Survey
 from redy.edits import Edits
 from redy.search.work import Work
 
@@ -41,10 +42,22 @@ class Shrinkable(Protocol):
         """``removed`` (n,) less what makes the claim fail at ``witness`` (inputs,)."""
 
 
+class Decider(Protocol):
+    """What decides claims: :class:`redy.criteria.comparison.Comparer`, or one for some of them."""
+
+    def decide(
+        self, edits: Edits, claim: Claim, region: Region, budget: int, *, quota: float = inf
+    ) -> Comparison:
+        """Whether ``edits`` keep ``claim`` on ``region``."""
+
+    def survey(self, edits: Edits, claim: Claim, region: Region, dives: int) -> Survey:
+        """How many boxes that would take."""
+
+
 class Prover:
     """Decides one claim on one slice, at the cost of ``work``."""
 
-    def __init__(self, comparer: Comparer, claim: Claim, region: Region, work: Work) -> None:
+    def __init__(self, comparer: Decider, claim: Claim, region: Region, work: Work) -> None:
         self._comparer, self._claim, self._region, self.work = comparer, claim, region, work
 
     def decide(self, edits: Edits, budget: int) -> Comparison:

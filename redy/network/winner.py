@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from redy.network.form import Layer, Network
+
 
 def winners(outputs: np.ndarray, side: str) -> tuple[np.ndarray, np.ndarray]:
     """Which of ``outputs`` (n, outputs) wins at each point, and by how much: two arrays (n,).
@@ -27,3 +29,12 @@ def winners_changed(
     """
     winner, margin = winners(before, side)
     return int(((margin > rounding) & (winners(after, side)[0] != winner)).sum())
+
+
+def differences(network: Network, sign: int, best: int) -> Network:
+    """``network`` with the outputs sign * (f_j - f_best), for all j but ``best`` in order."""
+    others = np.delete(np.eye(network.outputs), best, axis=0)
+    others[:, best] = -1.0
+    none = np.zeros(len(others))
+    layer = Layer({len(network.layers): sign * others}, none, none.astype(bool))
+    return Network(network.inputs, (*network.layers, layer))

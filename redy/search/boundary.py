@@ -6,8 +6,7 @@ import numpy as np
 
 from redy.search.reduced import Reduced
 
-_PAIRS = 8192
-_BISECTIONS = 40
+_BISECTIONS = 24
 _NEAREST = 64
 _SEED = 20210526
 
@@ -44,7 +43,7 @@ class Boundary:
     def phases(self) -> tuple[np.ndarray, np.ndarray]:
         """Which neurons show one phase all over the boundary, and which are active: (n,) each."""
         rng = np.random.default_rng(_SEED)
-        share = _PAIRS // self.winners.size
+        share = len(self._points) // self.winners.size
         inside, outside = [], []
         for winner in self.winners:
             ours, others = np.flatnonzero(self._winner == winner), self._winner != winner
@@ -71,23 +70,21 @@ class Boundary:
     def repaired(self, removed: np.ndarray, active: np.ndarray, witness: np.ndarray) -> np.ndarray:
         """``removed`` less what makes the winner differ at ``witness`` (inputs,).
 
-        Those are the neurons whose phase on the boundary nearby is another than was believed; if
-        there are none, one that is wrong at the witness itself and whose return mends it; if there
-        is none of these either, all that are wrong there.
+        Those are the neurons whose phase on the boundary nearby is another than was believed, and,
+        until the winner is right, of those that are wrong at the witness itself the one whose
+        return mends most.
         """
-        nearby = self._boundary_near(witness)
-        wrong = removed & self._disagree(nearby, active)
-        if wrong.any():
-            return np.asarray(removed & ~wrong)
-        suspects = np.flatnonzero(removed & self._disagree(witness[None], active))
-        for suspect in suspects:
-            fewer = removed.copy()
-            fewer[suspect] = False
-            if self._right_at(witness, fewer, active):
-                return np.asarray(fewer)
-        fewer = removed.copy()
-        fewer[suspects] = False
-        return fewer if suspects.size else np.zeros_like(removed)
+        if self._right_at(witness, removed, active):
+            return removed
+        removed = removed & ~self._disagree(self._boundary_near(witness), active)
+        while not self._right_at(witness, removed, active):
+            suspects = np.flatnonzero(removed & self._disagree(witness[None], active))
+            if not suspects.size:
+                return np.zeros_like(removed)
+            without = np.tile(removed, (suspects.size, 1))
+            without[np.arange(suspects.size), suspects] = False
+            removed = max(without, key=lambda fewer: self._margin(witness, fewer, active))
+        return removed
 
     def _boundary_near(self, witness: np.ndarray) -> np.ndarray:
         """Boundary points on segments from ``witness`` to nearby points of another winner."""
@@ -105,6 +102,11 @@ class Boundary:
         return np.asarray(((pre > 0) & ~active).any(axis=0) | ((pre < 0) & active).any(axis=0))
 
     def _right_at(self, point: np.ndarray, removed: np.ndarray, active: np.ndarray) -> bool:
+        return self._margin(point, removed, active) > 0.0
+
+    def _margin(self, point: np.ndarray, removed: np.ndarray, active: np.ndarray) -> float:
+        """By how much the original's winner wins at ``point`` once ``removed`` are edited."""
         lines = np.column_stack([active.astype(float), np.zeros(active.size)])
-        edited = self._sign * self._outputs(point[None], removed, lines)
-        return bool(edited.argmin() == self._winner_at(point[None])[0])
+        edited = self._sign * self._outputs(point[None], removed, lines)[0]
+        winner = int(self._winner_at(point[None])[0])
+        return float(np.delete(edited, winner).min(initial=np.inf) - edited[winner])

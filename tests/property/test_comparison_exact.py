@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redy.criteria.comparison import Claim, Comparer, Outcome, Region
+from redy.criteria.winner import WinnerComparer
 from redy.domain import Box
 from redy.edits import Criterion, Edit, Edits
 from redy.network.form import Layer, Network
+from redy.network.winner import differences as winner_differences
 from tests.exact import exact_pieces, exact_preactivations, exact_ranges, side_by_side
 from tests.property.test_phase_exact import (
     CANCELLING,
@@ -366,7 +368,58 @@ def check_winner(problem, draw, trusted):
     return outcomes
 
 
-CHECKS = {"within": check_within, "same": check_same, "winner": check_winner}
+def check_winner_beside(problem, draw, trusted):
+    """Edits to zero and the identity, eight boxes at once; some by phases that are known."""
+    network, edits, box = problem
+    sign, budget, n = draw(st.sampled_from([1, -1])), draw(BUDGETS), network.outputs
+    plain, region = beside_edits(network, edits, box, draw)
+    comparer, claim = WinnerComparer(network), Claim.winner("min" if sign > 0 else "max")
+    found = comparer.decide(plain, claim, region, budget)
+    broken = broken_pairs(network, plain, box, sign, 0.0)
+    if found.outcome is Outcome.PROVED:
+        assert not broken
+    if found.outcome is Outcome.REFUTED and trusted:
+        values = exact_preactivations(side_by_side(network, plain), found.witness)[-1]
+        f, of_edited = [[sign * v for v in half] for half in (values[:n], values[n:])]
+        c = f.index(min(f))
+        assert all(f[i] > f[c] for i in range(n) if i != c)
+        assert any(of_edited[j] <= of_edited[c] for j in range(n) if j != c)
+    outcomes = [found.outcome]
+    quota = comparer.decide(plain, claim, region, budget, quota=2)
+    given_back = quota.removed != (plain.codes != Edit.KEEP)
+    assert not (given_back & (plain.criteria <= Criterion.PHASE)).any()
+    if quota.outcome is Outcome.PROVED:
+        assert not broken
+        assert not given_back.any()
+    for best in range(n):
+        constant = comparer.constant(sign, best, region, budget)
+        outcomes.append(constant.outcome)
+        if n > 1 and constant.outcome is Outcome.PROVED:
+            gaps = exact_ranges(winner_differences(network, sign, best), box)[-1]
+            assert all(low >= 0 for low, _ in gaps)
+    return outcomes
+
+
+def beside_edits(network, edits, box, draw):
+    """``edits`` without lines; where a neuron has the phase of its edit, that may be the reason."""
+    codes = np.where(edits.codes == Edit.AFFINE, np.uint8(Edit.KEEP), edits.codes)
+    criteria = np.where(codes == Edit.KEEP, Criterion.KEPT, Criterion.DECISION).astype(np.uint8)
+    if not draw(st.booleans()):
+        return Edits.plain(codes, criteria), region_of(network, box)
+    ranges = exact_ranges(network, box)
+    for n, (k, i) in enumerate(network.neurons):
+        low, high = ranges[k - 1][i]
+        if (codes[n] == Edit.IDENTITY and low >= 0) or (codes[n] == Edit.ZERO and high <= 0):
+            criteria[n] = Criterion.PHASE
+    return Edits.plain(codes, criteria), region_of(network, box, known_bounds(network, box))
+
+
+CHECKS = {
+    "within": check_within,
+    "same": check_same,
+    "winner": check_winner,
+    "winner, beside": check_winner_beside,
+}
 
 
 @pytest.mark.parametrize("kind", CHECKS)

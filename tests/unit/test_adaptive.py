@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ def random_network(seed: int, widths: tuple[int, ...] = (2, 8, 8, 3)) -> redy.Ne
             rng.normal(size=out),
             np.full(out, k < len(widths) - 2),
         )
-        for k, (into, out) in enumerate(zip(widths[:-1], widths[1:], strict=True))
+        for k, (into, out) in enumerate(pairwise(widths))
     ]
     return redy.Network(widths[0], tuple(layers))
 

@@ -12,12 +12,13 @@ import pytest
 import redy
 from redy.bounds import queries
 from redy.criteria import STAGES, Effort, SliceState
-from redy.criteria.constant import differences, keeps_winner
+from redy.criteria.winner import keeps_winner
 from redy.edits import Criterion, Edit, Edits, Status, proof_of, proved_by
 from redy.errors import SolverError, UsageError
 from redy.formats.networks import in_memory
 from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network
+from redy.network.winner import differences
 from redy.verdict import Proof, Proved, Refuted
 from tests.commands import ONNX
 from tests.commands import redy as command

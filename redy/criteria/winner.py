@@ -1,0 +1,174 @@
+"""Proofs that the winner stays: of a constant winner, and of edits to zero and the identity."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from functools import lru_cache
+from math import inf
+
+import numpy as np
+
+from redy.branching import winner as kernels
+from redy.branching.compiled import call
+from redy.branching.layer import PROVED, REFUTED, decide_layer
+from redy.branching.octet import Octet, octet
+from redy.branching.packed import Packed, pack
+from redy.criteria.comparison import Claim, Comparison, Outcome, Region, Survey
+from redy.edits import Criterion, Edit, Edits
+from redy.network.beside import Beside, beside
+from redy.network.form import Network
+from redy.network.winner import differences
+from redy.search.witnesses import inner_ends
+
+_FOUND = 4
+"""Points that refute a constant winner; one would do."""
+
+_CLEAR = 2.0**-10
+"""Margin of a constant winner, relative to the size of the outputs; single precision keeps it."""
+
+_OUTCOMES = {kernels.PROVED: Outcome.PROVED, kernels.REFUTED: Outcome.REFUTED}
+
+
+def constant_winner(
+    network: Network, exact: Edits, values: np.ndarray, sign: float, best: int
+) -> Edits:
+    """All neurons zero and all outputs constant, ``best`` the winner by a margin.
+
+    Args:
+        exact: the edits so far; what they removed keeps its criterion.
+        values: (m, outputs) of the network at points, whose means the constants are like.
+        sign: +1 if the smallest output wins, -1 if the greatest.
+    """
+    mean = sign * values.mean(axis=0)
+    others = np.delete(mean, best).min(initial=np.inf)
+    margin = _CLEAR * max(1.0, float(np.abs(mean).max()))
+    mean[best] = min(mean[best], others - margin)
+    codes = np.full(exact.codes.size, Edit.ZERO, dtype=np.uint8)
+    correction = np.zeros((network.outputs, network.inputs + 1))
+    correction[:, -1] = sign * mean - network.layers[-1].bias
+    correction = correction.astype(np.float32).astype(np.float64)
+    return Edits(codes, decision_criteria(exact, codes), np.zeros((codes.size, 2)), correction)
+
+
+def keeps_winner(network: Network, edits: Edits, sign: int, best: int) -> bool:
+    """Whether the constant outputs of ``edits`` have the unique winner ``best``, in rationals."""
+    if edits.correction is None or edits.skips_input or (edits.codes != Edit.ZERO).any():
+        return False
+    constants = zip(network.layers[-1].bias, edits.correction[:, -1], strict=True)
+    values = [sign * (Fraction(float(bias)) + Fraction(float(d))) for bias, d in constants]
+    return all(value > values[best] for j, value in enumerate(values) if j != best)
+
+
+def decision_criteria(exact: Edits, codes: np.ndarray) -> np.ndarray:
+    """The criteria of ``codes``: what ``exact`` keeps is removed for the decision."""
+    new = (codes != Edit.KEEP) & (exact.codes == Edit.KEEP)
+    return np.where(new, np.uint8(Criterion.DECISION), exact.criteria)
+
+
+class WinnerComparer:
+    """Decides which output wins, before and after edits of one network, slice after slice.
+
+    As :class:`redy.criteria.comparison.Comparer` does for the claim that the winner stays, but for
+    these edits only, and several times faster (:mod:`redy.branching.winner`).
+    """
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._rivals = lru_cache(maxsize=2 * network.outputs)(self._compared)
+
+    def _compared(self, sign: int, best: int) -> tuple[Packed, Octet, int]:
+        network = differences(self._network, sign, best)
+        net = pack(network)
+        return net, octet(net), len(network.layers)
+
+    def constant(self, sign: int, best: int, region: Region, budget: int) -> Comparison:
+        """Whether no output but ``best`` is ever the unique winner on ``region``.
+
+        Args:
+            sign: +1 if the smallest output wins, -1 if the greatest.
+        """
+        rivals = self._network.outputs - 1
+        if not rivals:
+            return self._comparison(Outcome.PROVED, 0, np.zeros(self._network.inputs))
+        net, eight, last = self._rivals(sign, best)
+        nothing = np.full(rivals, inf)
+        found = np.zeros((_FOUND, self._network.inputs))
+        state, _, boxes, points = call(
+            decide_layer,
+            net,
+            eight,
+            last,
+            region.lower,
+            region.upper,
+            inner_ends(region.lower, region.upper),
+            np.concatenate([region.known_lower, -nothing]),
+            np.concatenate([region.known_upper, nothing]),
+            np.ones(rivals, dtype=np.int8),
+            budget,
+            found,
+        )
+        outcome = Outcome.UNKNOWN
+        if (state == PROVED).all():
+            outcome = Outcome.PROVED
+        elif points and (state == REFUTED).any():
+            outcome = Outcome.REFUTED
+        return self._comparison(outcome, boxes, found[0])
+
+    def decide(
+        self, edits: Edits, claim: Claim, region: Region, budget: int, *, quota: float = inf
+    ) -> Comparison:
+        """Whether ``edits`` keep the winner on ``region``, examining about ``budget`` boxes.
+
+        With a ``quota``, edits that disagree with the original on more parts of boxes than that are
+        given back on the way; the claim is unknown then.
+
+        Raises:
+            UnsupportedError: the edits have lines or a correction.
+        """
+        removed = edits.codes != Edit.KEEP
+        if self._network.outputs == 1:
+            nothing = np.zeros(self._network.inputs), np.zeros(removed.size)
+            return Comparison(Outcome.PROVED, 0, inf, *nothing, removed)
+        both = beside(self._network, edits)
+        net = pack(both.network)
+        point, blame = np.zeros(self._network.inputs), np.zeros(both.removed.size)
+        state, boxes, given_back = call(
+            kernels.decide_winner,
+            net,
+            octet(net),
+            both.outputs,
+            both.pairs,
+            int(claim.sign),
+            (both.removed, both.active),
+            np.searchsorted(net.start, both.removed, side="right") - 1,
+            (region.lower, region.upper),
+            inner_ends(region.lower, region.upper),
+            _known(both, region, int(net.start[-1])),
+            budget,
+            float(quota),
+            point,
+            blame,
+        )
+        removed[both.neurons[given_back]] = False
+        of_neurons = np.zeros(removed.size)
+        of_neurons[both.neurons] = blame
+        outcome = _OUTCOMES.get(state, Outcome.UNKNOWN)
+        return Comparison(outcome, boxes, inf, point, of_neurons, removed)
+
+    def survey(self, edits: Edits, claim: Claim, region: Region, dives: int) -> Survey:
+        """Nothing: to decide is cheap enough to try."""
+        del claim, region, dives
+        return Survey(0, 0.0, None, np.zeros(edits.codes.size))
+
+    def _comparison(self, outcome: Outcome, boxes: int, witness: np.ndarray) -> Comparison:
+        neurons = len(self._network.neurons)
+        return Comparison(
+            outcome, boxes, inf, witness, np.zeros(neurons), np.ones(neurons, dtype=bool)
+        )
+
+
+def _known(both: Beside, region: Region, total: int) -> tuple[np.ndarray, np.ndarray]:
+    """What is known of the original's units; of their copies nothing."""
+    lower, upper = np.full(total, -inf), np.full(total, inf)
+    lower[both.original], upper[both.original] = region.known_lower, region.known_upper
+    return lower, upper
