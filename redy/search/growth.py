@@ -19,6 +19,8 @@ from redy.branching.census import phases_within, take_census
 from redy.branching.compiled import call
 from redy.branching.packed import pack
 from redy.branching.vector import LANES
+from redy.criteria.comparison import Outcome, Region
+from redy.criteria.winner import WinnerComparer
 from redy.domain import Box
 from redy.guarantee import Guarantee
 from redy.network.form import Network
@@ -31,6 +33,9 @@ _POINTS = 4096
 
 _NEARLY = 0.9
 """Share of eps within which affine outputs seem to be provable at all points."""
+
+_PROOF_BOXES = 5000
+"""Boxes that may be examined to find out whether one output wins on all of a box."""
 
 _HYSTERESIS = 2.0
 """A cut is taken back when another one promises so many times what it gained."""
@@ -58,6 +63,7 @@ class Guide:
         self._network, self._guarantee = network, guarantee
         self._net = pack(network)
         self._units = np.flatnonzero(self._net.relu)
+        self._comparer = WinnerComparer(network)
         self._unit = unit_pool(network.inputs, _POINTS)
         self._subsets = np.stack([np.ones(_POINTS, bool), *_halves(self._unit)])
         self._masks = np.packbits(self._subsets, axis=1, bitorder="little").view(np.uint64)
@@ -79,7 +85,10 @@ class Guide:
         eights = points.reshape(-1, LANES, lower.size).transpose(0, 2, 1)
         rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
         call(take_census, self._net, rows, self._value, self._post, self._positive, self._outputs)
-        left = np.where(self._is_trivial(), 0, self._kept())
+        trivial = self._is_trivial()
+        if trivial[0]:
+            trivial &= ~self._not_trivial(lower, upper)
+        left = np.where(trivial, 0, self._kept())
         gains = _gains(left, below)
         middle = middle_of(lower, upper)
         gains[~((lower < middle) & (middle < upper))] = 0.0
@@ -114,6 +123,28 @@ class Guide:
                         for s in range(len(self._subsets))
                     ]
                 )
+
+    def _not_trivial(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Which subsets of a box that seems to need no neuron do need some: (subsets,) bool.
+
+        Points show too rarely that another output wins in a corner of a large box; the search that
+        will have to prove that none does finds such a point, and a cut can set its corner apart.
+        """
+        nothing = np.zeros(len(self._subsets), dtype=bool)
+        if self._guarantee.kind != "decision":
+            return nothing
+        sign = 1 if self._guarantee.winner == "min" else -1
+        best = int((sign * self._outputs[0]).argmin())
+        unknown = np.full(int(self._net.start[-1]) - lower.size, np.inf)
+        region = Region(
+            lower, upper, np.concatenate([lower, -unknown]), np.concatenate([upper, unknown])
+        )
+        found = self._comparer.constant(sign, best, region, _PROOF_BOXES)
+        if found.outcome is not Outcome.REFUTED:
+            return nothing
+        width = np.where(upper > lower, upper - lower, 1.0)
+        place = ((found.witness - lower) / width).clip(0.0, 1.0)
+        return np.array([True, *(bool(part[0]) for part in _halves(place[None]))])
 
     def _error(self, subset: int) -> float:
         """By how much the outputs are off the affine functions that fit them best."""
