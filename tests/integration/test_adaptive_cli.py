@@ -1,4 +1,4 @@
-"""``redy simplify --slicing adaptive``: from the command line to outputs that keep the guarantee."""
+"""``redy simplify --slicing adaptive``, from the command line to outputs that keep the promise."""
 
 from __future__ import annotations
 
