@@ -97,7 +97,7 @@ class Run:
             slicing="mid",
             slices=self.cells,
             layer=self.layer,
-            inputs=images.training,
+            weights=images.training,
             guarantee=self.guarantee,
             winner="max" if decision else None,
             budget=self.budget,
