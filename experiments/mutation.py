@@ -18,11 +18,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from experiments.mutations_octet import OCTET
+from experiments.mutations_winner import BESIDE, WINNER
 
 _ROOT = Path(__file__).resolve().parents[1]
 _COPIED = ("redy", "tests", "acasxu_nets", "pyproject.toml")
 
 _COMPARISON = [["tests/unit/test_difference.py"], ["tests/property/test_comparison_exact.py"]]
+
+_BESIDE = [
+    ["tests/unit/test_beside.py"],
+    ["tests/property/test_comparison_exact.py", "-k", "beside"],
+]
 
 _TESTS = {
     "branching": [
@@ -34,6 +40,8 @@ _TESTS = {
         ["tests/unit/test_branching.py", "-k", "not box and not octet and not samples_of"],
         ["tests/property/test_phase_exact.py"],
     ],
+    "branching/winner.py": _BESIDE,
+    "network/beside.py": _BESIDE,
     "branching/difference.py": _COMPARISON,
     "branching/compare.py": _COMPARISON,
     "bounds": [["tests/unit/test_bounds.py"], ["tests/property/test_bounds_exact.py"]],
@@ -493,6 +501,8 @@ MUTATIONS = (
     ),
     # Octets.
     *(Mutation(name, _OCTET, old, new, why) for name, old, new, why in OCTET),
+    *(Mutation(name, "branching/winner.py", old, new, why) for name, old, new, why in WINNER),
+    *(Mutation(name, "network/beside.py", old, new, why) for name, old, new, why in BESIDE),
     # Points.
     Mutation(
         "underflow of the error of a term dropped",

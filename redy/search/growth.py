@@ -17,6 +17,8 @@ import numpy as np
 
 from redy.branching.census import phases_within, take_census
 from redy.branching.compiled import call
+from redy.branching.layer import PROVED, decide_layer
+from redy.branching.octet import octet
 from redy.branching.packed import pack
 from redy.branching.vector import LANES
 from redy.criteria.comparison import Outcome, Region
@@ -25,7 +27,7 @@ from redy.domain import Box
 from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.network.reach import unread
-from redy.search.witnesses import unit_pool
+from redy.search.witnesses import inner_ends, unit_pool
 from redy.slicing.adaptive import Adaptive, middle_of
 
 _POINTS = 4096
@@ -34,8 +36,12 @@ _POINTS = 4096
 _NEARLY = 0.9
 """Share of eps within which affine outputs seem to be provable at all points."""
 
-_PROOF_BOXES = 5000
-"""Boxes that may be examined to find out whether one output wins on all of a box."""
+_PROOF_BOXES = 2000
+"""Boxes that may be examined to find out whether a box really needs no neuron. Where they do not
+suffice it counts as if it did, but its halves as if they did not: it is cut until they do."""
+
+_TIE = 1e-6
+"""Between cuts that gain as much, that of the input along which the outputs change most."""
 
 _HYSTERESIS = 2.0
 """A cut is taken back when another one promises so many times what it gained."""
@@ -63,9 +69,13 @@ class Guide:
         self._network, self._guarantee = network, guarantee
         self._net = pack(network)
         self._units = np.flatnonzero(self._net.relu)
+        self._octet = octet(self._net)
         self._comparer = WinnerComparer(network)
+        self._layer = np.array([k for k, _ in network.neurons], dtype=np.int64)
+        self._chain = [k for k in range(1, network.depth + 1) if _cuts_off(network, k)]
         self._unit = unit_pool(network.inputs, _POINTS)
         self._subsets = np.stack([np.ones(_POINTS, bool), *_halves(self._unit)])
+        self._whole: np.ndarray = np.arange(len(self._subsets)) == 0
         self._masks = np.packbits(self._subsets, axis=1, bitorder="little").view(np.uint64)
         basis = np.column_stack([np.ones(_POINTS), self._unit])
         self._bases = [basis[subset] for subset in self._subsets]
@@ -85,26 +95,70 @@ class Guide:
         eights = points.reshape(-1, LANES, lower.size).transpose(0, 2, 1)
         rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
         call(take_census, self._net, rows, self._value, self._post, self._positive, self._outputs)
-        trivial = self._is_trivial()
-        if trivial[0]:
-            trivial &= ~self._not_trivial(lower, upper)
-        left = np.where(trivial, 0, self._kept())
+        left = self._left(lower, upper)
         gains = _gains(left, below)
         middle = middle_of(lower, upper)
         gains[~((lower < middle) & (middle < upper))] = 0.0
-        best = int(gains.argmax())
-        gained = bool(gains[best] > 0.0)
-        return Outlook(
-            float(left[0]), best if gained else -1, float(gains[best]) if gained else 0.0
-        )
+        if not gains.max() > 0.0:
+            return Outlook(float(left[0]), -1, 0.0)
+        best = int((gains + _TIE * gains.max() * self._pull()).argmax())
+        return Outlook(float(left[0]), best, float(gains[best]))
 
-    def _kept(self) -> np.ndarray:
-        """Neurons with both phases that some output reads, on each subset: (subsets,)."""
+    def _pull(self) -> np.ndarray:
+        """How much the outputs change along each input of the box, at most 1: (inputs,)."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            change = np.abs(self._solvers[0] @ self._outputs)[1:].max(axis=1)
+        largest = change.max()
+        pulled = change / largest if 0.0 < largest < np.inf else np.zeros(change.size)
+        return np.asarray(pulled)
+
+    def _left(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Neurons that each subset seems to leave: (subsets,)."""
         shape = len(self._masks), self._units.size
         active, inactive = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         signs = self._positive.view(np.uint64)
         call(phases_within, signs, self._units, self._masks, active, inactive)
-        return np.asarray((active & inactive & ~unread(self._network, active)).sum(axis=1))
+        trivial = self._is_trivial()
+        if trivial[0]:
+            trivial &= ~self._not_trivial(lower, upper)
+        else:
+            self._revive(lower, upper, active)
+        kept = (active & inactive & ~unread(self._network, active)).sum(axis=1)
+        return np.where(trivial, 0, kept)
+
+    def _revive(self, lower: np.ndarray, upper: np.ndarray, active: np.ndarray) -> None:
+        """Where a layer seems to be inactive as a whole, look closer; ``active`` is corrected.
+
+        What that layer cuts off needs no neuron, so that much depends on it.
+        """
+        dead = [k for k in self._chain if not active[0, self._layer == k].any()]
+        if not dead:
+            return
+        k = dead[-1]
+        region = self._region(lower, upper)
+        found = np.zeros((1, lower.size))
+        sign = np.full(self._network.width(k), -1, dtype=np.int8)
+        inner = inner_ends(lower, upper)
+        known = region.known_lower, region.known_upper
+        state, _, _, points = call(
+            decide_layer, self._net, self._octet, k, lower, upper, inner, *known, sign,
+            _PROOF_BOXES, found,
+        )  # fmt: skip
+        if not (state == PROVED).all():
+            where = self._holding(found[0], lower, upper) if points else self._whole
+            active[np.ix_(np.flatnonzero(where), self._layer == k)] = True
+
+    def _region(self, lower: np.ndarray, upper: np.ndarray) -> Region:
+        """The box, on which nothing is known."""
+        rest = np.full(int(self._net.start[-1]) - lower.size, np.inf)
+        ends = np.concatenate([lower, -rest]), np.concatenate([upper, rest])
+        return Region(lower, upper, *ends)
+
+    def _holding(self, point: np.ndarray, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
+        """Which parts of the box have ``point`` (inputs,): (subsets,) bool."""
+        width = np.where(upper > lower, upper - lower, 1.0)
+        place = ((point - lower) / width).clip(0.0, 1.0)
+        return np.array([True, *(bool(part[0]) for part in _halves(place[None]))])
 
     def _is_trivial(self) -> np.ndarray:
         """On which subsets no neuron is needed at all: (subsets,) bool."""
@@ -135,22 +189,27 @@ class Guide:
             return nothing
         sign = 1 if self._guarantee.winner == "min" else -1
         best = int((sign * self._outputs[0]).argmin())
-        unknown = np.full(int(self._net.start[-1]) - lower.size, np.inf)
-        region = Region(
-            lower, upper, np.concatenate([lower, -unknown]), np.concatenate([upper, unknown])
-        )
+        region = self._region(lower, upper)
         found = self._comparer.constant(sign, best, region, _PROOF_BOXES)
-        if found.outcome is not Outcome.REFUTED:
-            return nothing
-        width = np.where(upper > lower, upper - lower, 1.0)
-        place = ((found.witness - lower) / width).clip(0.0, 1.0)
-        return np.array([True, *(bool(part[0]) for part in _halves(place[None]))])
+        match found.outcome:
+            case Outcome.PROVED:
+                return nothing
+            case Outcome.REFUTED:
+                return self._holding(found.witness, lower, upper)
+            case Outcome.UNKNOWN:
+                return self._whole
 
     def _error(self, subset: int) -> float:
         """By how much the outputs are off the affine functions that fit them best."""
         values = self._outputs[self._subsets[subset]]
         rest = values - self._bases[subset] @ (self._solvers[subset] @ values)
         return float(0.5 * (rest.max(axis=0) - rest.min(axis=0)).max())
+
+
+def _cuts_off(network: Network, k: int) -> bool:
+    """Whether nothing before hidden layer ``k`` reaches an output if its neurons are inactive."""
+    later = network.layers[k:]
+    return bool(network.layers[k - 1].relu.all()) and all(min(x.weights) >= k for x in later)
 
 
 def _halves(unit: np.ndarray) -> list[np.ndarray]:
