@@ -382,7 +382,7 @@ def test_mnist_images_are_classified_as_before(shared_data: Path) -> None:
     with np.load(shared_data / "mnist" / "mnist_test_10k.npz") as data:
         images = data["X"].reshape(10_000, -1) / 255.0
     box = package.Box(np.zeros(784), np.ones(784))
-    options = {"slicing": "mid", "layer": 3, "inputs": images[:4000], "budget": 50}
+    options = {"slicing": "mid", "layer": 3, "weights": images[:4000], "budget": 50}
     left = {}
     for cells in (2, 16):
         bundle = package.simplify(net, box, slices=cells, **options)
