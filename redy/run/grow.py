@@ -18,8 +18,8 @@ from redy.network.form import Network
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.run.workers import libraries, spread
-from redy.search.growth import Guide, Node, Outlook, Tree
 from redy.slicing.adaptive import Adaptive, require_few_inputs
+from redy.slicing.growth import Guide, Node, Outlook, Tree
 
 _RECORD = "tree"
 """What the store calls the tree."""

@@ -18,9 +18,9 @@ from redy.run import grow as growing
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
-from redy.search.growth import Guide, Outlook, Tree
 from redy.slicing import restore
 from redy.slicing.adaptive import Adaptive
+from redy.slicing.growth import Guide, Outlook, Tree
 from tests.stages import BOX, tiny
 
 SQUARE = Box([0.0, -1.0], [1.0, 1.0])

@@ -31,7 +31,8 @@ from redy.search.witnesses import inner_ends, unit_pool
 from redy.slicing.adaptive import Adaptive, middle_of
 
 _POINTS = 4096
-"""With 512, leaves look so much better than they are that four times fewer would do as well."""
+"""With 512, winners seem constant where they are not: 4096 leaves of ACAS Xu 1_1 promise 5 % more
+neurons removed under decision than they hold, with 4096 one tenth of that."""
 
 _NEARLY = 0.9
 """Share of eps within which affine outputs seem to be provable at all points."""
