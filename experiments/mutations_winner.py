@@ -52,7 +52,7 @@ WINNER = (
         "winner: the edited network may tie",
         "best[part], part, True)",
         "best[part], part, False)",
-        "",
+        "a bound has an allowance for rounding taken off, and is never zero",
     ),
     (
         "winner: a box is closed by the edited network alone",
