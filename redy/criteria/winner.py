@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from fractions import Fraction
+from dataclasses import replace
 from functools import lru_cache
 from math import inf
 
 import numpy as np
 
 from redy.branching import winner as kernels
+from redy.branching.compare import WINNER
 from redy.branching.compiled import call
 from redy.branching.layer import PROVED, REFUTED, decide_layer
 from redy.branching.octet import Octet, octet
 from redy.branching.packed import Packed, pack
 from redy.criteria.comparison import Claim, Comparison, Outcome, Region, Survey
 from redy.edits import Criterion, Edit, Edits
+from redy.errors import UnsupportedError
 from redy.network.beside import Beside, beside
+from redy.network.exact import exact_outputs
 from redy.network.form import Network
+from redy.network.reach import varying_outputs
 from redy.network.winner import differences
 from redy.search.witnesses import inner_ends
 
@@ -44,18 +48,25 @@ def constant_winner(
     margin = _CLEAR * max(1.0, float(np.abs(mean).max()))
     mean[best] = min(mean[best], others - margin)
     codes = np.full(exact.codes.size, Edit.ZERO, dtype=np.uint8)
+    edits = Edits.plain(codes, decision_criteria(exact, codes))
     correction = np.zeros((network.outputs, network.inputs + 1))
-    correction[:, -1] = sign * mean - network.layers[-1].bias
+    without = exact_outputs(network, np.zeros(network.inputs), edits)
+    correction[:, -1] = sign * mean - np.array([float(value) for value in without])
     correction = correction.astype(np.float32).astype(np.float64)
-    return Edits(codes, decision_criteria(exact, codes), np.zeros((codes.size, 2)), correction)
+    return replace(edits, correction=correction)
 
 
 def keeps_winner(network: Network, edits: Edits, sign: int, best: int) -> bool:
-    """Whether the constant outputs of ``edits`` have the unique winner ``best``, in rationals."""
-    if edits.correction is None or edits.skips_input or (edits.codes != Edit.ZERO).any():
+    """Whether ``edits`` make all outputs constant, of which ``best`` wins alone, in rationals.
+
+    An output that reads the input past all neurons, or through linear units, is no constant.
+    """
+    nothing = np.zeros(edits.codes.size, dtype=bool)
+    if edits.skips_input or (edits.codes != Edit.ZERO).any():
         return False
-    constants = zip(network.layers[-1].bias, edits.correction[:, -1], strict=True)
-    values = [sign * (Fraction(float(bias)) + Fraction(float(d))) for bias, d in constants]
+    if varying_outputs(network, nothing).any():
+        return False
+    values = [sign * value for value in exact_outputs(network, np.zeros(network.inputs), edits)]
     return all(value > values[best] for j, value in enumerate(values) if j != best)
 
 
@@ -123,8 +134,10 @@ class WinnerComparer:
         given back on the way; the claim is unknown then.
 
         Raises:
-            UnsupportedError: the edits have lines or a correction.
+            UnsupportedError: another claim, or the edits have lines or a correction.
         """
+        if claim != Claim(WINNER, sign=claim.sign):
+            raise UnsupportedError(f"decides which output wins, not {claim}")
         removed = edits.codes != Edit.KEEP
         if self._network.outputs == 1:
             nothing = np.zeros(self._network.inputs), np.zeros(removed.size)

@@ -68,7 +68,8 @@ class _Copies:
 def beside(network: Network, edits: Edits) -> Beside:
     """``network`` and, beside it, what ``edits`` make of it.
 
-    Edits by phase change nothing where the original has that phase, as it must on the slice.
+    Edits by phase change nothing where the original has that phase, as it must on the slice; or
+    they are zeros of what no output reads, which change no output.
 
     Raises:
         UnsupportedError: lines other than zero and the identity, or a correction.

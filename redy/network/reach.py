@@ -1,4 +1,4 @@
-"""Which units the outputs read, directly or through others."""
+"""Which units the outputs read, directly or through others, and which outputs read the input."""
 
 from __future__ import annotations
 
@@ -40,3 +40,23 @@ def unread(network: Network, passes: np.ndarray) -> np.ndarray:
         for units, layer in zip(unread_units(network, passes), network.layers[:-1], strict=True)
     ]
     return np.concatenate([np.zeros((len(passes), 0), dtype=bool), *parts], axis=1)
+
+
+def varying_outputs(network: Network, passes: np.ndarray) -> np.ndarray:
+    """Which outputs may depend on the input: (outputs,) bool; the others are constants.
+
+    Args:
+        network: the network.
+        passes: (neurons,) bool; whether the neuron's activation depends on its pre-activation z.
+            Linear units do.
+    """
+    varies = [np.ones(network.inputs, dtype=np.float32)]
+    stop = 0
+    for layer, entries in zip(network.layers, network.entries, strict=True):
+        reads = np.zeros(layer.units, dtype=bool)
+        for j, matrix in entries.items():
+            reads |= (matrix @ varies[j]) > 0
+        start, stop = stop, stop + int(layer.relu.sum())
+        reads[layer.relu] &= passes[start:stop]
+        varies.append(reads.astype(np.float32))
+    return varies[-1] > 0
