@@ -18,9 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from redy.criteria.comparison import Claim, Comparer, Outcome, Region
-from redy.criteria.winner import WinnerComparer
+from redy.criteria.winner import WinnerComparer, constant_winner, keeps_winner
 from redy.domain import Box
 from redy.edits import Criterion, Edit, Edits
+from redy.network.evaluate import evaluate
 from redy.network.form import Layer, Network
 from redy.network.winner import differences as winner_differences
 from tests.exact import exact_pieces, exact_preactivations, exact_ranges, side_by_side
@@ -512,6 +513,31 @@ def test_a_constant_winner_is_kept(problem, sign):
     claim = Claim.winner("min" if sign > 0 else "max")
     found = Comparer(network).decide(constant, claim, region_of(network, box), 4000)
     assert found.outcome is Outcome.PROVED
+
+
+@pytest.mark.parametrize("name", ["plain", "dyadic", "near ties", "duplicated and dead"])
+def test_a_constant_winner_is_the_winner_also_with_skips_and_linear_units(name):
+    seen: Counter[bool] = Counter()
+
+    @settings(max_examples=60)
+    @given(STRATEGIES[name], st.sampled_from([1, -1]))
+    def run(problem, sign):
+        network, _, box = problem
+        corners = np.array([box.lower, box.upper, 0.5 * box.lower + 0.5 * box.upper])
+        values = evaluate(network, corners)
+        best = int((sign * values[0]).argmin())
+        edits = constant_winner(network, Edits.none(network), values, float(sign), best)
+        keeps = keeps_winner(network, edits, sign, best)
+        proof = WinnerComparer(network).constant(sign, best, region_of(network, box), 60)
+        if keeps and proof.outcome is Outcome.PROVED:
+            seen[True] += 1
+            assert not broken_pairs(network, edits, box, sign, 0.0)
+        seen[False] += not keeps
+
+    run()
+    assert seen[True] > 0
+    # Outputs that read the input past the neurons are there, but for the last strategy.
+    assert seen[False] > 0 or name == "duplicated and dead"
 
 
 def test_a_part_that_is_the_same_is_proved_exactly():

@@ -5,16 +5,20 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+import redy
+from redy.branching.compare import WINNER
 from redy.criteria.comparison import Claim, Outcome, Region
-from redy.criteria.winner import WinnerComparer
+from redy.criteria.winner import WinnerComparer, constant_winner, keeps_winner
 from redy.edits import Criterion, Edit, Edits
 from redy.errors import UnsupportedError
 from redy.network.beside import beside
 from redy.network.evaluate import evaluate, preactivations
+from redy.network.exact import exact_outputs
 from redy.network.fold import materialise
 from redy.network.form import Layer, Network
 
 MIN = Claim.winner("min")
+NONE = np.zeros(2, dtype=bool)
 
 
 def searched(*codes: int) -> Edits:
@@ -77,6 +81,48 @@ def test_a_constant_winner():
     for other in (0.0, 1e-17, 1e-3):
         found = WinnerComparer(kinked(0.75, other)).constant(1, 1, narrow, 100)
         assert found.outcome is not Outcome.PROVED
+
+
+@pytest.mark.parametrize("linear", [False, True])
+def test_what_reads_the_input_past_the_neurons_is_no_constant(linear):
+    """f_0 = x - relu(x) always wins against 1/2, but x + d, which is left of it, does not."""
+    if linear:
+        hidden = Layer({0: np.ones((2, 1))}, np.zeros(2), np.array([True, False]))
+        outputs = Layer({1: np.array([[-1.0, 1.0], [0.0, 0.0]])}, np.array([0, 0.5]), NONE)
+    else:
+        hidden = Layer({0: np.ones((1, 1))}, np.zeros(1), np.array([True]))
+        weights = {0: np.array([[1.0], [0.0]]), 1: np.array([[-1.0], [0.0]])}
+        outputs = Layer(weights, np.array([0, 0.5]), NONE)
+    network = Network(1, (hidden, outputs))
+    on = region(network, -1.0, 1.0)
+    assert WinnerComparer(network).constant(1, 0, on, 100).outcome is Outcome.PROVED
+    points = np.linspace(-1.0, 1.0, 201)[:, None]
+    values = evaluate(network, points)
+    edits = constant_winner(network, Edits.none(network), values, 1.0, 0)
+    assert not keeps_winner(network, edits, 1, 0)
+    for stages in (None, ["phase", "milp"]):
+        box = redy.Box([-1.0], [1.0])
+        bundle = redy.simplify(network, box, guarantee="decision", budget=200, stages=stages)
+        assert (bundle(points).argmin(axis=1) == 0).all()
+
+
+def test_linear_units_that_read_nothing_are_constants():
+    hidden = Layer({0: np.array([[1.0], [0.0]])}, np.array([0.0, 3.0]), np.array([True, False]))
+    outputs = Layer({1: np.array([[-1.0, 0.0], [0.0, 2.0]])}, np.array([0.0, -1.0]), NONE)
+    network = Network(1, (hidden, outputs))
+    values = evaluate(network, np.linspace(-1.0, 1.0, 9)[:, None])
+    edits = constant_winner(network, Edits.none(network), values, 1.0, 0)
+    assert keeps_winner(network, edits, 1, 0)
+    assert edits.correction is not None
+    kept = exact_outputs(network, np.zeros(1), edits)
+    assert float(kept[1]) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("claim", [Claim.within(1.0), Claim.same(), Claim(WINNER, layer=1)])
+def test_another_claim_is_refused(claim):
+    network = kinked(0.75, 0.5)
+    with pytest.raises(UnsupportedError, match="which output wins"):
+        WinnerComparer(network).decide(searched(0), claim, region(network, -1.0, 1.0), 10)
 
 
 def random_network(rng: np.random.Generator) -> Network:
