@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -125,7 +125,7 @@ class _Grower:
         self._thoughts = self._thoughts + 1 if pairs else _SECOND_THOUGHTS
         self._keep(at_once=self._thoughts == _SECOND_THOUGHTS)
 
-    def _look(self, nodes: Iterator[Node] | Sequence[Node]) -> None:
+    def _look(self, nodes: Iterable[Node]) -> None:
         """Find the outlooks of ``nodes``."""
         found = list(nodes)
         tasks = [
@@ -152,7 +152,6 @@ class _Grower:
         record = self._store.part(_RECORD)
         if record is None:
             self._look([self._tree.root])
-            self._count(0)
         else:
             self._thoughts = int(record["thoughts"][0])
             self._tree.restore(record)

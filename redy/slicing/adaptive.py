@@ -43,8 +43,9 @@ class Adaptive:
         self._by_inputs = weights is not None
         if weights is not None:
             self._weights = np.ascontiguousarray(weights, dtype="<f8")
-        if self._weights.shape != (self.slices,) or not (self._weights >= 0.0).all():
-            raise UsageError("an adaptive slicing needs one weight of at least 0 per leaf")
+        sound = np.isfinite(self._weights) & (self._weights >= 0.0)
+        if sound.shape != (self.slices,) or not sound.all():
+            raise UsageError("an adaptive slicing needs one finite weight of at least 0 per leaf")
 
     def _grow(self, cuts: np.ndarray) -> None:
         """Boxes and volumes of the leaves, and the tables that find them, level by level."""

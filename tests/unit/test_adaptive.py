@@ -109,6 +109,7 @@ def test_an_interval_without_a_middle_cannot_be_halved():
         {"cuts": CUTS, "weights": np.ones(3)},
         {"cuts": CUTS, "weights": np.array([1.0, 0.5, -0.5, 0.0])},
         {"cuts": CUTS, "weights": np.array([1.0, np.nan, 0.0, 0.0])},
+        {"cuts": CUTS, "weights": np.array([1.0, np.inf, 0.0, 0.0])},
     ],
 )
 def test_hostile_arrays_are_refused(arrays):
