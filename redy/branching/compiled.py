@@ -2,7 +2,7 @@
 
 Numba's cache looks at the file of the cached function alone. A kernel here calls kernels of other
 files, and a stale bound would be a wrong proof: so the cache lies in a folder named after the
-content of every file of this package.
+content of every file of this package, and of what else kernels call.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ sum: elsewhere reordering could cancel a rounding that the code is about to acco
 def _cache_folder() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256(numba.__version__.encode())
-    for source in [*sorted(here.glob("*.py")), here.parent / "tolerances.py"]:
+    others = here.parent / "tolerances.py", here.parent / "dispatch" / "wide.py"
+    for source in [*sorted(here.glob("*.py")), *others]:
         digest.update(source.name.encode() + source.read_bytes())
     writable = os.access(here, os.W_OK)
     root = here / "__pycache__" if writable else Path.home() / ".cache" / "redy"
@@ -46,23 +47,25 @@ def kernel(
     allocates: bool = False,
     sums: bool = False,
     inline: bool = True,
+    parallel: bool = False,
 ) -> Any:
     """Compile ``function`` for plain arrays, numbers and tuples of them.
 
     A kernel that allocates no arrays is compiled without reference counting, which would cost
     several times the arithmetic of a small box, and is inlined into its callers. A kernel that
     only ``sums`` may do so in any order. One that works for long at every call, or is called from
-    many places, is better not inlined: it would be compiled as often.
+    many places, is better not inlined: it would be compiled as often. One that is ``parallel`` lets
+    other threads run meanwhile.
     """
     if function is None:
-        return lambda f: kernel(f, allocates=allocates, sums=sums, inline=inline)
-    fastmath = _REORDERED if sums else _FUSED
+        return lambda f: kernel(f, allocates=allocates, sums=sums, inline=inline, parallel=parallel)
+    options = {"fastmath": _REORDERED if sums else _FUSED, "cache": True, "nogil": parallel}
     before = config.CACHE_DIR
     config.CACHE_DIR = _FOLDER
     try:
         if allocates:
-            return numba.njit(fastmath=fastmath, cache=True)(function)
-        return numba.njit(fastmath=fastmath, cache=True, forceinline=inline, _nrt=False)(function)
+            return numba.njit(**options)(function)
+        return numba.njit(**options, forceinline=inline, _nrt=False)(function)
     finally:
         config.CACHE_DIR = before
 

@@ -5,27 +5,27 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import Any, overload
 
 import numpy as np
 
+from redy.branching.packed import total_units
+from redy.dispatch.evaluator import Evaluator
+from redy.dispatch.interpreter import Dispatcher, Interpreter
+from redy.dispatch.programs import MOST_UNITS
 from redy.domain import Box
 from redy.edits import Edits, Replacements, Status, verdict
-from redy.errors import DomainError, UsageError
+from redy.errors import UsageError
 from redy.formats.bundle import Content, read_bundle, run_record, to_bytes, write_bundle
 from redy.formats.evidence import PROOFS, Evidence
 from redy.guarantee import Guarantee
 from redy.network.cost import Cost, cost
-from redy.network.evaluate import evaluate
 from redy.network.fold import materialise, unit_counts
 from redy.network.form import Network
 from redy.network.split import Split, join
 from redy.slicing import Slicing
-from redy.slicing.mid import Mid
 from redy.verdict import Proof, Verdict
-
-_CACHED_NETWORKS = 4096
 
 
 @dataclass(frozen=True, eq=False)
@@ -201,7 +201,6 @@ class Bundle:
         self._content = content
         self._record = record or {}
         self.slices = Slices(content)
-        self._network_of = lru_cache(_CACHED_NETWORKS)(self._materialised)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str]) -> Bundle:
@@ -238,8 +237,7 @@ class Bundle:
     @property
     def domain(self) -> Box:
         """The box of inputs on which the guarantee holds."""
-        slicing = self._content.slicing
-        return slicing.inputs if isinstance(slicing, Mid) else slicing.domain
+        return self._content.domain
 
     @property
     def guarantee(self) -> Guarantee:
@@ -282,6 +280,17 @@ class Bundle:
         kept, _ = unit_counts(self.base, self._content.edits.shapes)
         return np.asarray(kept.sum(axis=1))
 
+    def evaluator(
+        self, *, precision: int = 64, outside: str = "error", threads: int = 1
+    ) -> Evaluator:
+        """The compiled dispatcher with other options than calling the bundle has.
+
+        Raises:
+            UsageError: an option that there is not; see :class:`Evaluator`.
+            UnsupportedError: the network is too large to be compiled slice by slice.
+        """
+        return Evaluator(self._content, precision=precision, outside=outside, threads=threads)
+
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64.
 
@@ -289,52 +298,21 @@ class Bundle:
             DomainError: a point is not finite, lies outside of the domain, or has another
                 dimension; the message names the point.
         """
-        return self.slicing.slice_of(self._entered(self._checked(points)))
+        return self._dispatcher.slice_of(points)
 
     def __call__(self, points: np.ndarray) -> np.ndarray:
-        """Outputs (n, outputs) of ``points`` (n, inputs), in float64; raises as slice_of."""
-        points = self._entered(self._checked(points))
-        owner = self.slicing.slice_of(points)
-        order = np.argsort(owner, kind="stable")
-        outputs = np.empty((len(points), self.network.outputs))
-        borders = np.flatnonzero(np.diff(owner[order])) + 1
-        for group in np.split(order, borders):
-            if group.size:
-                outputs[group] = evaluate(self._network_of(int(owner[group[0]])), points[group])
-        return outputs
+        """Outputs (n, outputs) of ``points`` (n, inputs), or (outputs,) of one, in float64.
 
-    def _materialised(self, index: int) -> Network:
-        slices = self._content.slices
-        row = int(np.searchsorted(slices, index))
-        if row == len(slices) or slices[row] != index:
-            return self.base
-        return self.slices[index].network
+        Raises as slice_of.
+        """
+        return self._dispatcher(points)
+
+    @cached_property
+    def _dispatcher(self) -> Dispatcher:
+        large = total_units(self.base) > MOST_UNITS
+        return Interpreter(self._content) if large else self.evaluator()
 
     def whole(self, index: int) -> Network:
         """The network of slice ``index`` from the inputs on; see :meth:`Slices.__getitem__`."""
         network = self.slices[index].network
         return network if self.parts is None else join(self.parts.prefix, network)
-
-    def _entered(self, points: np.ndarray) -> np.ndarray:
-        """What the networks of the slices read: the inputs, or what the prefix makes of them."""
-        return points if self.parts is None else evaluate(self.parts.prefix, points)
-
-    def _checked(self, points: np.ndarray) -> np.ndarray:
-        points = np.asarray(points, dtype=np.float64)
-        if points.ndim != 2 or points.shape[1] != self.network.inputs:
-            raise DomainError(
-                f"inputs must have shape (n, {self.network.inputs}), got {points.shape}"
-            )
-        outside = np.flatnonzero(~self.domain.contains(points))
-        if outside.size:
-            raise DomainError(_why_outside(int(outside[0]), points[outside[0]], self.domain))
-        return points
-
-
-def _why_outside(row: int, point: np.ndarray, domain: Box) -> str:
-    inside = (point >= domain.lower) & (point <= domain.upper)
-    d = int(np.flatnonzero(~inside)[0])
-    return (
-        f"input row {row}: coordinate {d} is {point[d]}, outside of the domain's "
-        f"[{domain.lower[d]}, {domain.upper[d]}]; nothing is proved there"
-    )

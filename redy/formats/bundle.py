@@ -53,6 +53,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
+from redy.domain import Box
 from redy.edit_table import EditTable
 from redy.errors import FormatError, RedyError
 from redy.formats.atomic import read_bytes, write_bytes
@@ -156,6 +157,12 @@ class Content:
     def parts(self) -> Split | None:
         """Of mid-network slicing, the network cut in two; None where the inputs are sliced."""
         return split(self.network, self.slicing.layer) if isinstance(self.slicing, Mid) else None
+
+    @property
+    def domain(self) -> Box:
+        """The box of inputs on which the guarantee holds."""
+        slicing = self.slicing
+        return slicing.inputs if isinstance(slicing, Mid) else slicing.domain
 
     @property
     def base(self) -> Network:

@@ -177,7 +177,7 @@ def materialise(
     layers: list[Layer] = []
     codes = [of_layer[0] for of_layer in read_edits(network, edits.shape[None])]
     for k, (layer, code, line) in enumerate(
-        zip(network.layers[:-1], codes, _unit_lines(network, edits), strict=True), start=1
+        zip(network.layers[:-1], codes, unit_lines(network, edits), strict=True), start=1
     ):
         relu = code == Edit.KEEP
         present = code != Edit.ZERO
@@ -195,7 +195,7 @@ def materialise(
     return Network(network.inputs, tuple(layers))
 
 
-def _unit_lines(network: Network, edits: Replacements) -> list[np.ndarray]:
+def unit_lines(network: Network, edits: Replacements) -> list[np.ndarray]:
     """Per hidden layer, (units, 2): slope and intercept, (1, 0) where no line is."""
     spread, start = [], 0
     for layer in network.layers[:-1]:

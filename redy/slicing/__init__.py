@@ -13,6 +13,7 @@ import numpy as np
 from redy.domain import Box
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid
+from redy.slicing.lookup import Lookup
 from redy.slicing.mid import Mid
 
 
@@ -47,6 +48,9 @@ class Slicing(Protocol):
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs) of the domain: (n,) int64."""
+
+    def lookup(self) -> Lookup | None:
+        """How :meth:`slice_of` finds the slice, if that takes nothing but comparisons."""
 
     def describe(self) -> dict[str, Any]:
         """The slicing as JSON, but for what :meth:`arrays` holds.

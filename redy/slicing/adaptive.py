@@ -9,6 +9,7 @@ import numpy as np
 
 from redy.domain import Box
 from redy.errors import DomainError, UsageError
+from redy.slicing.lookup import TreeLookup
 
 MOST_INPUTS = 16
 """Boxes of more inputs have too many faces for halving them to pay."""
@@ -134,6 +135,15 @@ class Adaptive:
             above = points[rows, inputs[node]] >= middle[node]
             place = 2 * node + above
         return index
+
+    def lookup(self) -> TreeLookup:
+        """The tree."""
+        inputs = self._cuts.astype(np.int64) - 1
+        leaf = inputs < 0
+        cuts = np.zeros(inputs.size)
+        cuts[~leaf] = np.concatenate([middle for _, middle, _ in self._levels])
+        links = np.where(leaf, np.cumsum(leaf) - 1, 2 * np.cumsum(~leaf) - 1)
+        return TreeLookup(inputs, cuts, links)
 
 
 def _halves(

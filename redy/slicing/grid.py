@@ -12,6 +12,7 @@ import numpy as np
 
 from redy.domain import Box
 from redy.errors import UsageError
+from redy.slicing.lookup import GridLookup
 
 _MAX_SLICES = 2**26  # more would not fit in a bundle
 
@@ -132,6 +133,10 @@ class Grid:
             inner = self.edges[d][1:-1]
             index = index * self.counts[d] + np.searchsorted(inner, points[:, d], side="right")
         return index
+
+    def lookup(self) -> GridLookup:
+        """The inner edges."""
+        return GridLookup(tuple(edges[1:-1] for edges in self.edges))
 
 
 def sample(slices: int, count: int, seed: int) -> np.ndarray:

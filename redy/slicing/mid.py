@@ -101,6 +101,9 @@ class Mid:
         """The cell of each of ``points`` (n, units), z as computed in float64: (n,) int64."""
         return self.tree.cell_of(Enclosed.of(points, self.error))[0]
 
+    def lookup(self) -> None:
+        """None: what finds a cell is an interval, not a point."""
+
     @property
     def weighted_by(self) -> str:
         """What the weights are shares of."""

@@ -1,0 +1,340 @@
+"""Compiled code of the dispatcher: find the slice of a point, run its program.
+
+A *program* is what is left of one slice's network: layer after layer of units, each reading runs
+of what was computed before, inputs first. All programs of a bundle stand in two arrays, whole
+numbers in ``plan`` and real ones in ``numbers``; :mod:`redy.dispatch.programs` says where what is.
+The C code that :mod:`redy.dispatch.c_code` writes does the same with the same arrays.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from redy.branching.compiled import kernel
+from redy.dispatch.wide import add, add_product, lanes_of, load, rectified, spread, store, zero
+
+INPUTS, OUTPUTS, PARTS, EDGES, NODES, CUTS, PROGRAMS = range(7)
+"""What stands where in ``plan``: how many inputs and outputs there are; where the parts of a grid
+begin, its edges in ``numbers``, the nodes of a tree (MISSING for a grid), its cuts in ``numbers``,
+and the programs of the slices."""
+HEADER = 7
+
+MISSING = -1
+"""In place of a program that is not there yet."""
+
+OUTSIDE, UNFIT = -1, -2
+"""Instead of a slice: the point lies outside of the domain, or is not a number; or the arrays are
+of other sizes than the network's."""
+
+_WALKERS = 16
+"""Points that go down the tree together."""
+
+place = np.uint64
+"""An index that cannot be negative: numba looks at others twice, which takes half the time here."""
+
+
+@kernel
+def inside(point, numbers):
+    """Whether ``point`` (inputs,) lies in the domain; a coordinate that is no number does not."""
+    inputs = point.size
+    for d in range(inputs):
+        if not (numbers[d] <= point[d] and point[d] <= numbers[inputs + d]):
+            return False
+    return True
+
+
+@kernel
+def clamp(point, numbers):
+    """Move ``point`` to the nearest point of the domain; False if it is not a number."""
+    inputs = point.size
+    for d in range(inputs):
+        if point[d] != point[d]:
+            return False
+        point[d] = min(max(point[d], numbers[d]), numbers[inputs + d])
+    return True
+
+
+@kernel
+def cell(point, plan, numbers):
+    """The slice of ``point`` in a grid: per input, the edges at or below it are counted."""
+    at, edge = place(plan[PARTS]), place(plan[EDGES])
+    index = 0
+    for d in range(point.size):
+        parts = plan[at + place(d)]
+        # Bisection without branches, which would be taken at random.
+        low, left = edge, parts - 1
+        while left > 0:
+            half = (left + 1) >> 1
+            low += place(half * (numbers[low + place(half - 1)] <= point[place(d)]))
+            left -= half
+        index = index * parts + int(low - edge)
+        edge += place(parts - 1)
+    return index
+
+
+@kernel
+def step(node, point, at, cut, plan, numbers):
+    """The node below ``node`` that has ``point``; a leaf itself."""
+    here = at + place(3) * node
+    above = point[place(plan[here])] >= numbers[cut + node]
+    return place(plan[here + place(1)] + above)
+
+
+@kernel
+def find(point, plan, numbers):
+    """The slice of ``point``, which lies in the domain."""
+    if plan[NODES] == MISSING:
+        return cell(point, plan, numbers)
+    at, cut, node = place(plan[NODES]), place(plan[CUTS]), place(0)
+    while plan[at + place(3) * node + place(2)] == MISSING:
+        node = step(node, point, at, cut, plan, numbers)
+    return plan[at + place(3) * node + place(2)]
+
+
+@kernel
+def run_one(at, plan, numbers, state):
+    """Run the program at ``at`` on ``state``, whose first entries are the inputs.
+
+    Units are computed a register at a time; what the last one computes too much is overwritten by
+    the next layer. Returns where the outputs begin in ``state``.
+    """
+    lanes = lanes_of(numbers)
+    at = place(at)
+    w, layers = place(plan[at]), plan[at + place(1)]
+    at += place(2)
+    width, first = place(plan[INPUTS]), place(0)
+    for _ in range(layers):
+        relu, units = plan[at], place(plan[at + place(1)])
+        runs = plan[at + place(2)]
+        at += place(3)
+        first = width
+        end = w
+        for u in range(0, units, lanes):
+            # Four sums, that one need not wait for another.
+            one, two = load(numbers, w + place(u)), zero(numbers)
+            three, four = two, two
+            v = w + place(u) + units
+            here = at
+            for _ in range(runs):
+                s, left = place(plan[here]), plan[here + place(1)]
+                here += place(2)
+                while left >= 4:
+                    one = add_product(one, load(numbers, v), spread(state, s))
+                    v += units
+                    two = add_product(two, load(numbers, v), spread(state, s + place(1)))
+                    v += units
+                    three = add_product(three, load(numbers, v), spread(state, s + place(2)))
+                    v += units
+                    four = add_product(four, load(numbers, v), spread(state, s + place(3)))
+                    v += units
+                    s += place(4)
+                    left -= 4
+                while left > 0:
+                    one = add_product(one, load(numbers, v), spread(state, s))
+                    v += units
+                    s += place(1)
+                    left -= 1
+            store(state, first + place(u), add(add(one, two), add(three, four)))
+            end = v - place(u)
+        w = end
+        at += place(2 * runs)
+        for u in range(relu):
+            here = first + place(u)
+            if not state[here] > 0:
+                state[here] = 0
+        width += units
+    return first
+
+
+@kernel
+def evaluate_one(point, outputs, state, plan, numbers, clamps):
+    """Outputs of one ``point`` (inputs,).
+
+    Returns its slice, OUTSIDE, UNFIT, or less than that by 1 + the slice if that has no program.
+    """
+    inputs = plan[INPUTS]
+    if point.size != inputs or outputs.size != plan[OUTPUTS]:
+        return UNFIT
+    for d in range(inputs):
+        state[place(d)] = point[place(d)]
+    if clamps:
+        if not clamp(state[:inputs], numbers):
+            return OUTSIDE
+    elif not inside(state[:inputs], numbers):
+        return OUTSIDE
+    owner = find(state[:inputs], plan, numbers)
+    at = plan[place(plan[PROGRAMS]) + place(owner)]
+    if at == MISSING:
+        return UNFIT - 1 - owner
+    first = run_one(at, plan, numbers, state)
+    for j in range(outputs.size):
+        outputs[place(j)] = state[first + place(j)]
+    return owner
+
+
+@kernel(parallel=True)
+def enter(points, ends, clamps):
+    """The first of ``points`` (n, inputs) that does not lie in the domain, or n.
+
+    ``ends`` are the domain's lower and upper ones; with ``clamps``, points are moved.
+    """
+    for row in range(len(points)):
+        if clamps:
+            if not clamp(points[row], ends):
+                return row
+        elif not inside(points[row], ends):
+            return row
+    return len(points)
+
+
+@kernel(parallel=True)
+def find_many(points, owners, plan, numbers):
+    """The slice of each of ``points`` (n, inputs), all in the domain."""
+    if plan[NODES] == MISSING:
+        for row in range(len(points)):
+            owners[row] = cell(points[row], plan, numbers)
+        return
+    at, cut = place(plan[NODES]), place(plan[CUTS])
+    for begin in range(0, len(points), _WALKERS):
+        # Side by side, as each step of one waits for memory, and without a branch that one of them
+        # would take alone. ``owners`` are nodes on the way.
+        end = min(begin + _WALKERS, len(points))
+        for row in range(begin, end):
+            owners[place(row)] = 0
+        moved = 1
+        while moved:
+            moved = 0
+            for row in range(begin, end):
+                node = place(owners[place(row)])
+                below = step(node, points[place(row)], at, cut, plan, numbers)
+                owners[place(row)] = below
+                moved |= int(below ^ node)
+        for row in range(begin, end):
+            leaf = at + place(3) * place(owners[place(row)])
+            owners[place(row)] = plan[leaf + place(2)]
+
+
+@kernel(parallel=True)
+def missing_programs(owners, plan, needed):
+    """Mark in ``needed`` (slices,) those of ``owners`` that have no program; returns how many."""
+    count, programs = 0, place(plan[PROGRAMS])
+    for owner in owners:
+        if plan[programs + place(owner)] == MISSING and not needed[place(owner)]:
+            needed[place(owner)] = True
+            count += 1
+    return count
+
+
+@kernel(parallel=True)
+def evaluate_each(points, owners, outputs, state, plan, numbers):
+    """Outputs of ``points``, whose slices have programs, one after the other."""
+    for row in range(len(points)):
+        for d in range(points.shape[1]):
+            state[d] = points[row, d]
+        first = run_one(plan[plan[PROGRAMS] + owners[row]], plan, numbers, state)
+        for j in range(outputs.shape[1]):
+            outputs[row, j] = state[first + place(j)]
+
+
+@kernel(parallel=True)
+def sort_by_slice(owners, start, order):
+    """Rows by slice: ``order`` (n,), and ``start`` (slices + 1,), where the rows of each begin."""
+    start[:] = 0
+    for owner in owners:
+        start[place(owner + 1)] += 1
+    for s in range(start.size - 1):
+        start[s + 1] += start[s]
+    for row in range(owners.size):
+        owner = place(owners[row])
+        order[place(start[owner])] = row
+        start[owner] += 1
+    # Each entry has become its successor's.
+    for s in range(start.size - 1, 0, -1):
+        start[s] = start[s - 1]
+    start[0] = 0
+
+
+@kernel
+def run_side_by_side(at, plan, numbers, state):
+    """As :func:`run_one`, on a register of points.
+
+    Of entry i, they stand side by side in ``state`` from i times their number on.
+    """
+    lanes = place(lanes_of(numbers))
+    at = place(at)
+    w, layers = place(plan[at]), plan[at + place(1)]
+    at += place(2)
+    width, first = place(plan[INPUTS]), place(0)
+    for _ in range(layers):
+        relu, units = plan[at], plan[at + place(1)]
+        runs = plan[at + place(2)]
+        at += place(3)
+        first = width
+        u, end = 0, w
+        while u < units:
+            # Four units share what is loaded of the points; the last ones may be computed twice.
+            if units >= 4:
+                u = min(u, units - 4)
+            v = w + place(u)
+            one = spread(numbers, v)
+            two, three, four = one, one, one
+            if units >= 4:
+                two, three = spread(numbers, v + place(1)), spread(numbers, v + place(2))
+                four = spread(numbers, v + place(3))
+            here = at
+            for _ in range(runs):
+                s = place(plan[here]) * lanes
+                for _ in range(plan[here + place(1)]):
+                    v += place(units)
+                    value = load(state, s)
+                    s += lanes
+                    one = add_product(one, value, spread(numbers, v))
+                    if units >= 4:
+                        two = add_product(two, value, spread(numbers, v + place(1)))
+                        three = add_product(three, value, spread(numbers, v + place(2)))
+                        four = add_product(four, value, spread(numbers, v + place(3)))
+                here += place(2)
+            end = v - place(u) + place(units)
+            out = (first + place(u)) * lanes
+            _put(state, out, one, u < relu)
+            if units >= 4:
+                _put(state, out + lanes, two, u + 1 < relu)
+                _put(state, out + place(2) * lanes, three, u + 2 < relu)
+                _put(state, out + place(3) * lanes, four, u + 3 < relu)
+                u += 3
+            u += 1
+        w = end
+        at += place(2 * runs)
+        width += place(units)
+    return first
+
+
+@kernel
+def _put(state, start, value, relu):
+    """Store what a unit computes, after its ReLU if it has one."""
+    if relu:
+        store(state, start, rectified(value))
+    else:
+        store(state, start, value)
+
+
+@kernel(parallel=True)
+def evaluate_sorted(points, outputs, start, order, state, plan, numbers):
+    """Outputs of all ``points``, sorted by :func:`sort_by_slice`, slice after slice."""
+    lanes = lanes_of(numbers)
+    programs = place(plan[PROGRAMS])
+    for s in range(start.size - 1):
+        if start[s] == start[s + 1]:
+            continue
+        at = plan[programs + place(s)]
+        for begin in range(start[s], start[s + 1], lanes):
+            count = min(lanes, start[s + 1] - begin)
+            for lane in range(lanes):
+                row = place(order[place(begin + min(lane, count - 1))])
+                for d in range(points.shape[1]):
+                    state[place(d * lanes + lane)] = points[row, place(d)]
+            first = run_side_by_side(at, plan, numbers, state) * place(lanes)
+            for lane in range(count):
+                row = place(order[place(begin + lane)])
+                for j in range(outputs.shape[1]):
+                    outputs[row, place(j)] = state[first + place(j * lanes + lane)]
