@@ -80,6 +80,11 @@ class Evaluator:
         """Bytes of the programs made so far, and of the tables that find slices."""
         return self._programs.nbytes
 
+    @property
+    def tables(self) -> tuple[np.ndarray, np.ndarray]:
+        """``plan`` and ``numbers`` of :mod:`redy.dispatch.programs`."""
+        return self._programs.tables
+
     def prepare(self) -> Iterator[int]:
         """Make all programs that are missing; yields how many slices are done."""
         yield from self._programs.complete()
