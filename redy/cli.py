@@ -506,6 +506,86 @@ def export(
 
 
 @app.command(
+    epilog="--json: network, guarantee, slices, removed_mean, macs_original, macs_mean, processor, "
+    "threads; contenders, each with name, simplified, memory_bytes, single_median_us, "
+    "single_p99_us and batch_us_per_input by batch size; faster: how many times as fast as the "
+    "fastest that evaluates the original is redy (single, batch by size), and the bundle's C code "
+    "as the original's (c_single)."
+)
+@_reporting
+def bench(
+    bundle: BundleFile,
+    inputs: Annotated[
+        Path | None,
+        typer.Option(
+            "--inputs",
+            metavar="IN",
+            help="Inputs such as the network is used on, .npy or .csv. Default: random ones of "
+            "the domain.",
+        ),
+    ] = None,
+    most: Annotated[
+        int, typer.Option("--most", metavar="N", help="Inputs of the largest batch.")
+    ] = 1_000_000,
+    threads: Annotated[
+        int, typer.Option("--threads", metavar="T", help="Of every contender, for a batch.")
+    ] = 1,
+    compiler: Annotated[
+        str | None,
+        typer.Option(
+            "--cc",
+            metavar="COMMAND",
+            help="Compiler of the exported C code, with its flags. Default: cc -std=c99 -O3, if "
+            "there is one.",
+        ),
+    ] = None,
+    compiled: Annotated[
+        bool, typer.Option("--c/--no-c", help="Measure exported C code too.")
+    ] = True,
+    plot: Annotated[
+        Path | None,
+        typer.Option("--plot", metavar="FILE", help="Draw it to a .png, .svg or .pdf."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Latency and throughput of the original and the bundle, side by side, in single precision.
+
+    Microseconds of single calls (median and 99th percentile) and per input in batches: of redy from
+    Python, of onnxruntime and torch on the original, and of both exported as C code.
+
+    Example: redy bench acas.redy --plot bench.png
+    """
+    import shutil
+
+    from redy.bench.compiled import DEFAULT_COMPILER
+    from redy.bench.report import write_picture
+    from redy.bench.run import bench as run
+    from redy.dispatch.bundle import Bundle
+    from redy.formats.tables import read_table
+    from redy.pictures.view import require_suffix
+    from redy.run.gauge import gauge_for_stderr
+    from redy.terminal import print_bench
+
+    if compiler is not None and not compiled:
+        raise UsageError("--cc goes with --c")
+    if plot is not None:
+        require_suffix("--plot", plot)
+        _require_writable(plot, bundle, option="--plot")
+    command = compiler or (DEFAULT_COMPILER if shutil.which("cc") else None)
+    report = run(
+        Bundle.open(bundle),
+        most=most,
+        threads=threads,
+        compiler=command if compiled else None,
+        inputs=None if inputs is None else read_table(inputs),
+        gauge=gauge_for_stderr(),
+    )
+    if plot is not None:
+        write_picture(plot, report)
+    _emit(report, as_json, print_bench)
+
+
+@app.command(
     epilog="Exit codes: 0 proved, 10 refuted, 11 unknown; others as of every command. --json: "
     "verdict (proved, refuted, unknown) and the reason if unknown; guarantee, eps, winner; boxes, "
     "seconds; proved_volume, the share of the domain's volume; eps_proved, a bound of all "

@@ -308,6 +308,46 @@ def _correction(rows: list[list[float]]) -> str:
     return f"correction: of {corrected} of {len(rows)} outputs, {of_input} with the input"
 
 
+def print_bench(data: dict[str, Any]) -> None:
+    """What ``redy bench`` shows."""
+    heads, rows = _bench_rows(data)
+    table = _table(*heads)
+    for row in rows:
+        table.add_row(*row)
+    console = _console()
+    threads = f"{data['threads']} thread{'s' if data['threads'] > 1 else ''}"
+    title = f"us per input, {threads}, single precision; onnxruntime and torch: the original"
+    _print_titled(console, title, table)
+    faster = data["faster"]
+    largest = max(faster["batch"], key=int)
+    console.print(
+        f"redy is {faster['single']:.1f} times as fast as the fastest on the original, "
+        f"{faster['batch'][largest]:.1f} times in batches of {int(largest):,}"
+        + (f"; as C code, {faster['c_single']:.1f} times" if "c_single" in faster else "")
+    )
+
+
+def _bench_rows(report: dict[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Heads and rows of the table."""
+    sizes = list(report["contenders"][0]["batch_us_per_input"])[::-2][::-1]
+    heads = ["", "one call", "99 %", *(f"{int(size):,}" for size in sizes), "memory"]
+    rows = [
+        [
+            each["name"],
+            f"{each['single_median_us']:.3g}",
+            f"{each['single_p99_us']:.3g}",
+            *(f"{each['batch_us_per_input'][size]:.3g}" for size in sizes),
+            _size(each["memory_bytes"]),
+        ]
+        for each in report["contenders"]
+    ]
+    return heads, rows
+
+
+def _size(count: int) -> str:
+    return f"{count / 2**20:.1f} MiB" if count >= 2**20 else f"{count / 2**10:.0f} KiB"
+
+
 def print_answer(data: dict[str, Any]) -> None:
     """``redy verify`` for a person."""
     console = _console()

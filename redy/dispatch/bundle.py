@@ -215,6 +215,11 @@ class Bundle:
         return Bundle, (self._content, self._record)
 
     @property
+    def content(self) -> Content:
+        """All that the bundle's file holds."""
+        return self._content
+
+    @property
     def network(self) -> Network:
         """The original network."""
         return self._content.network

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -23,7 +24,8 @@ class Entrance:
 
     Attributes:
         content: the bundle.
-        dtype: of what is returned.
+        dtype: of what is returned. With a prefix, DOUBLE: a cell's proof allows for the rounding of
+            the prefix in double precision, not in single.
         clamps: move points to the domain, instead of refusing those outside of it.
     """
 
@@ -40,26 +42,25 @@ class Entrance:
         points = np.asarray(points)
         self.require_shape(points)
         domain, parts = self.content.domain, self.content.parts
-        # A cell's proof allows for the rounding of a prefix in double precision, not in single.
-        dtype = self.dtype if parts is None else DOUBLE
-        ready = np.array(points, dtype, order="C", copy=True if self.clamps else None)
-        done = call(kernels.enter, _own(ready), ends_in(domain, dtype), self.clamps)
+        ready = np.array(points, self.dtype, order="C", copy=True if self.clamps else None)
+        if not ready.flags.writeable:  # kernels are compiled for arrays that are
+            ready = ready.copy()
+        done = call(kernels.enter, ready, self._ends, self.clamps)
         if done < len(points):
             raise DomainError(_why(first + done, points[done], ready[done], domain))
         if parts is None:
             return ready
-        return np.ascontiguousarray(evaluate(parts.prefix, ready), dtype=self.dtype)
+        return np.ascontiguousarray(evaluate(parts.prefix, ready))
+
+    @cached_property
+    def _ends(self) -> np.ndarray:
+        return ends_in(self.content.domain, self.dtype)
 
     def require_shape(self, points: np.ndarray) -> None:
         """Raise :class:`DomainError` unless ``points`` have shape (n, inputs)."""
         inputs = self.content.network.inputs
         if points.ndim != 2 or points.shape[1] != inputs:
             raise DomainError(f"inputs must have shape (n, {inputs}), got {points.shape}")
-
-
-def _own(array: np.ndarray) -> np.ndarray:
-    """A view of the type that kernels are compiled for, also of an array that is read only."""
-    return array if array.flags.writeable else array.copy()
 
 
 def ends_in(domain: Box, dtype: np.dtype) -> np.ndarray:

@@ -24,9 +24,9 @@ from redy.formats.bundle import Content
 _DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
 _OUTSIDE = ("error", "clamp")
 
-_MANY = 16
-"""From so many slices per point on, points are evaluated one after the other, not slice by slice:
-sorting them looks at every slice."""
+_FEW, _SLICES_PER_POINT = 16, 16
+"""So many points, or fewer than one for so many slices, are evaluated one after the other and not
+slice by slice: sorting them looks at every slice."""
 
 
 class Evaluator:
@@ -70,7 +70,11 @@ class Evaluator:
         self._programs = Programs(content, self._dtype)
         self._outputs = content.base.outputs
         self._rooms = _Rooms(self._programs.widest, self._dtype)
-        self._one = _compiled_for(self._dtype) if content.parts is None else None
+        self._one, self._several = _compiled_for(self._dtype)
+        self._few = max(_FEW, content.slicing.slices // _SLICES_PER_POINT)
+        if content.parts is not None:
+            self._one = self._several = _refused
+            self._few = 0
 
     def __reduce__(self) -> tuple[Callable[..., Evaluator], tuple[Content, dict[str, Any]]]:
         return _restored, (self._content, self._options)
@@ -103,15 +107,21 @@ class Evaluator:
                 dimension; the message names the point.
             UsageError: ``out`` has another shape or type.
         """
-        if self._one is not None and getattr(points, "ndim", 2) == 1:
-            given = np.empty(self._outputs, self._dtype) if out is None else out
-            try:
-                plan, numbers = self._programs.tables
-                room = self._rooms.one
-                if self._one(points, given, room, plan, numbers, self._clamps) >= 0:
+        shape: tuple[int, ...] = getattr(points, "shape", ())
+        try:
+            if len(shape) == 1:
+                given = np.empty(self._outputs, self._dtype) if out is None else out
+                tables = self._programs.tables
+                if self._one(points, given, self._rooms.one, *tables, self._clamps) >= 0:
                     return given
-            except TypeError:
-                pass  # another type or layout of arrays than it was compiled for
+            elif len(shape) == 2 and shape[0] <= self._few:
+                given = np.empty((shape[0], self._outputs), self._dtype) if out is None else out
+                tables = self._programs.tables
+                done = self._several(points, given, self._rooms.one, *tables, self._clamps)
+                if done == shape[0]:
+                    return given
+        except TypeError:
+            pass  # another type or layout of arrays than was compiled for
         return self._called(np.asarray(points), out)
 
     def _called(self, points: np.ndarray, out: np.ndarray | None) -> np.ndarray:
@@ -149,11 +159,11 @@ class Evaluator:
         entered, owners = self._located(points, first)
         plan, numbers = self._with_programs(owners)
         rooms = self._rooms
-        slices = self._content.slicing.slices
-        if len(points) == 1 or _MANY * len(points) < slices:
-            call(kernels.evaluate_each, entered, owners, outputs, rooms.one, plan, numbers)
+        if len(points) <= self._few and self._content.parts is None:
+            call(self._several, entered, outputs, rooms.one, plan, numbers, False)
             return
-        start, order = np.empty(slices + 1, np.int64), np.empty(len(points), np.int64)
+        start = np.empty(self._content.slicing.slices + 1, np.int64)
+        order = np.empty(len(points), np.int64)
         call(kernels.sort_by_slice, owners, start, order)
         call(kernels.evaluate_sorted, entered, outputs, start, order, rooms.many, plan, numbers)
 
@@ -194,15 +204,25 @@ class _Rooms(threading.local):
 
 
 @cache
-def _compiled_for(dtype: np.dtype) -> Any:
-    """The kernel for one point, for contiguous arrays of ``dtype``; TypeError for any others."""
-    function = kernels.evaluate_one
-    if isinstance(function, Dispatcher):
-        real, whole = typeof(np.zeros(1, dtype)), typeof(np.zeros(1, np.int32))
-        function.disable_compile(False)
-        function.compile((real, real, real, whole, real, boolean))
-        function.disable_compile()
-    return function
+def _compiled_for(dtype: np.dtype[Any]) -> tuple[Any, Any]:
+    """The kernels for one point and for several, for contiguous arrays of ``dtype`` alone.
+
+    Called with others, they raise TypeError.
+    """
+    functions = kernels.evaluate_one, kernels.evaluate_few
+    whole = typeof(np.zeros(1, np.int32))
+    for rank, function in enumerate(functions, start=1):
+        if isinstance(function, Dispatcher):
+            real, row = typeof(np.zeros((1,) * rank, dtype)), typeof(np.zeros(1, dtype))
+            function.disable_compile(False)
+            function.compile((real, real, row, whole, row, boolean))
+            function.disable_compile()
+    return functions
+
+
+def _refused(*_: object) -> int:
+    """In place of kernels that find slices, where these are found otherwise."""
+    raise TypeError
 
 
 def _restored(content: Content, options: dict[str, Any]) -> Evaluator:

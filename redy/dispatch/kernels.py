@@ -226,14 +226,17 @@ def missing_programs(owners, plan, needed):
 
 
 @kernel(parallel=True)
-def evaluate_each(points, owners, outputs, state, plan, numbers):
-    """Outputs of ``points``, whose slices have programs, one after the other."""
+def evaluate_few(points, outputs, state, plan, numbers, clamps):
+    """Outputs of ``points`` (n, inputs) one after the other, by :func:`evaluate_one`.
+
+    Returns how many were evaluated before one that has no slice or no program, or does not fit.
+    """
+    if len(outputs) != len(points):
+        return 0
     for row in range(len(points)):
-        for d in range(points.shape[1]):
-            state[d] = points[row, d]
-        first = run_one(plan[plan[PROGRAMS] + owners[row]], plan, numbers, state)
-        for j in range(outputs.shape[1]):
-            outputs[row, j] = state[first + place(j)]
+        if evaluate_one(points[row], outputs[row], state, plan, numbers, clamps) < 0:
+            return row
+    return len(points)
 
 
 @kernel(parallel=True)

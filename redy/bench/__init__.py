@@ -1,0 +1,1 @@
+"""How fast the original network and its simplified bundle are, measured in one run."""
