@@ -162,6 +162,7 @@ class Evaluator:
         if len(points) <= self._few and self._content.parts is None:
             call(self._several, entered, outputs, rooms.one, plan, numbers, False)
             return
+        call(kernels.evaluate_short, entered, owners, outputs, rooms.one, plan, numbers)
         start = np.empty(self._content.slicing.slices + 1, np.int64)
         order = np.empty(len(points), np.int64)
         call(kernels.sort_by_slice, owners, start, order)

@@ -11,7 +11,17 @@ from __future__ import annotations
 import numpy as np
 
 from redy.branching.compiled import kernel
-from redy.dispatch.wide import add, add_product, lanes_of, load, rectified, spread, store, zero
+from redy.dispatch.wide import (
+    add,
+    add_product,
+    lanes_of,
+    load,
+    prefetch,
+    rectified,
+    spread,
+    store,
+    zero,
+)
 
 INPUTS, OUTPUTS, PARTS, EDGES, NODES, CUTS, PROGRAMS = range(7)
 """What stands where in ``plan``: how many inputs and outputs there are; where the parts of a grid
@@ -25,6 +35,9 @@ MISSING = -1
 OUTSIDE, UNFIT = -1, -2
 """Instead of a slice: the point lies outside of the domain, or is not a number; or the arrays are
 of other sizes than the network's."""
+
+_AHEAD = 512
+"""Weights further on that are asked for: at the end of a page the processor does not do so itself."""
 
 _WALKERS = 16
 """Points that go down the tree together."""
@@ -240,17 +253,46 @@ def evaluate_few(points, outputs, state, plan, numbers, clamps):
 
 
 @kernel(parallel=True)
+def evaluate_short(points, owners, outputs, state, plan, numbers):
+    """Outputs of those of ``points`` whose slices' programs have one layer, in their order.
+
+    Their ``owners`` become MISSING.
+    """
+    programs = place(plan[PROGRAMS])
+    for row in range(len(points)):
+        at = place(plan[programs + place(owners[row])])
+        if plan[at + place(1)] > 1:
+            continue
+        owners[row] = MISSING
+        if plan[at + place(4)] == 0:  # no runs: the biases are the outputs
+            first = place(plan[at])
+            for j in range(outputs.shape[1]):
+                outputs[row, place(j)] = numbers[first + place(j)]
+            continue
+        for d in range(points.shape[1]):
+            state[place(d)] = points[row, place(d)]
+        first = run_one(at, plan, numbers, state)
+        for j in range(outputs.shape[1]):
+            outputs[row, place(j)] = state[first + place(j)]
+
+
+@kernel(parallel=True)
 def sort_by_slice(owners, start, order):
-    """Rows by slice: ``order`` (n,), and ``start`` (slices + 1,), where the rows of each begin."""
+    """Rows by slice: ``order`` (n,), and ``start`` (slices + 1,), where the rows of each begin.
+
+    Rows whose owner is MISSING are left out.
+    """
     start[:] = 0
     for owner in owners:
         start[place(owner + 1)] += 1
+    start[0] = 0
     for s in range(start.size - 1):
         start[s + 1] += start[s]
     for row in range(owners.size):
-        owner = place(owners[row])
-        order[place(start[owner])] = row
-        start[owner] += 1
+        if owners[row] != MISSING:
+            owner = place(owners[row])
+            order[place(start[owner])] = row
+            start[owner] += 1
     # Each entry has become its successor's.
     for s in range(start.size - 1, 0, -1):
         start[s] = start[s - 1]
@@ -289,6 +331,7 @@ def run_side_by_side(at, plan, numbers, state):
                 s = place(plan[here]) * lanes
                 for _ in range(plan[here + place(1)]):
                     v += place(units)
+                    prefetch(numbers, v + place(_AHEAD))
                     value = load(state, s)
                     s += lanes
                     one = add_product(one, value, spread(numbers, v))
@@ -325,13 +368,18 @@ def _put(state, start, value, relu):
 def evaluate_sorted(points, outputs, start, order, state, plan, numbers):
     """Outputs of all ``points``, sorted by :func:`sort_by_slice`, slice after slice."""
     lanes = lanes_of(numbers)
-    programs = place(plan[PROGRAMS])
+    programs, last = place(plan[PROGRAMS]), start[start.size - 1]
     for s in range(start.size - 1):
         if start[s] == start[s + 1]:
             continue
         at = plan[programs + place(s)]
         for begin in range(start[s], start[s + 1], lanes):
             count = min(lanes, start[s + 1] - begin)
+            # Rows lie anywhere in memory: ask for those of the next group while this one is run.
+            for ahead in range(begin + count, min(begin + count + lanes, last)):
+                row = place(order[place(ahead)])
+                prefetch(points, row * place(points.shape[1]))
+                prefetch(outputs, row * place(outputs.shape[1]))
             for lane in range(lanes):
                 row = place(order[place(begin + min(lane, count - 1))])
                 for d in range(points.shape[1]):

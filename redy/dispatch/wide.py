@@ -1,4 +1,4 @@
-"""One register of numbers at a time: 8 of double precision, or 16 of single.
+"""One register of numbers at a time: 4 of double precision, or 8 of single.
 
 Sums over a few units, or over a few points, are too short for the compiler to find what can be done
 side by side. Here it is written out, as in :mod:`redy.branching.vector`, for both precisions and
@@ -14,9 +14,10 @@ from typing import Any, SupportsIndex
 import numpy as np
 from llvmlite import ir
 from numba.core import types
+from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
-_BYTES = 64
+_BYTES = 32
 
 
 class _Wide(types.Type):
@@ -56,6 +57,10 @@ def store(row: np.ndarray, start: SupportsIndex, value: Any) -> None:
 def spread(row: np.ndarray, i: SupportsIndex) -> Any:
     """Entry i of a flat array, in every lane."""
     return np.full(lanes_of(row), row[i])
+
+
+def prefetch(row: np.ndarray, i: SupportsIndex) -> None:
+    """Tell the processor that entry i of an array, in memory's order, will soon be needed."""
 
 
 def zero(row: np.ndarray) -> Any:
@@ -120,6 +125,20 @@ def _spread(_: Any, row: Any, i: Any) -> Any:
 
 
 @intrinsic
+def _prefetch(_: Any, row: Any, i: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        place = _pointer(context, builder, signature.args[0], *arguments)
+        byte, whole = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, whole, whole, whole])
+        function = get_or_insert_function(builder.module, kind, "llvm.prefetch.p0")
+        reading, near, data = (ir.Constant(whole, number) for number in (0, 3, 1))
+        builder.call(function, [builder.bitcast(place, byte), reading, near, data])
+        return context.get_dummy_value()
+
+    return types.void(row, types.intp), generate
+
+
+@intrinsic
 def _zero(_: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, builder, signature, arguments
@@ -177,6 +196,11 @@ def _(row, start, value):
 @overload(spread, inline="always")
 def _(row, i):
     return lambda row, i: _spread(row, i)
+
+
+@overload(prefetch, inline="always")
+def _(row, i):
+    return lambda row, i: _prefetch(row, i)
 
 
 @overload(zero, inline="always")
