@@ -27,7 +27,7 @@ from redy.dispatch.export import write_whole
 from redy.formats.onnx import session, to_onnx
 from redy.network.evaluate import evaluate
 
-_AT_ONCE = 500_000
+_AT_ONCE = 100_000
 _RUN_AT_ONCE = 20_000
 _BATCHES = (1, 100, 10_000)
 _ROUNDS = 15
