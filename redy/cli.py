@@ -476,29 +476,66 @@ def export(
     file_format: Annotated[str, typer.Option("--format", help="onnx or nnet.")] = "onnx",
     index: Annotated[
         int | None,
-        typer.Option("--slice", metavar="I", help="The slice; needless if there is only one."),
+        typer.Option("--slice", metavar="I", help="One slice's network. Default: all (onnx only)."),
     ] = None,
     precision: Annotated[
-        int, typer.Option("--precision", help="Bits of an ONNX file's weights: 32 or 64.")
+        int,
+        typer.Option(
+            "--precision", help="Bits of an ONNX file's weights, inputs and outputs: 32 or 64."
+        ),
     ] = 32,
+    outside: Annotated[
+        str | None,
+        typer.Option(
+            "--outside",
+            metavar="nan|clamp|original",
+            help="Of all slices: what becomes of inputs outside of the domain, where nothing is "
+            "proved. nan (default): outputs are NaN. clamp: the nearest point of the domain is "
+            "evaluated. original: the original network is evaluated.",
+        ),
+    ] = None,
+    with_slice: Annotated[
+        bool,
+        typer.Option(
+            "--with-slice",
+            help="Of all slices: a second output 'slice', int64 (n,): the slice of each input, -1 "
+            "outside of the domain.",
+        ),
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Write the network of one slice to a file, and report how it was materialised.
+    """Write the network of one slice, or all slices as one ONNX model, to a file.
 
-    An ONNX file has the skips and linear units of the slice's network. A .nnet cannot hold these:
-    neurons that are zero are left out and proved-active ones keep their ReLU, which changes
+    Without --slice, the model finds the slice of every input, as the dispatcher does, and computes
+    what the slice's network does: 'input' (n, inputs) to 'output' (n, outputs), any n. It has
+    standard operators only (one of them, TreeEnsembleRegressor, of the standard's part ai.onnx.ml),
+    so that it takes the place of the original where ONNX models run. It is not faster than the
+    original: all of the network is evaluated. With --precision 32 inputs are single precision
+    numbers, and one at an end of the domain may be rounded to the outside: --outside clamp moves it
+    back.
+
+    One slice's ONNX file has the skips and linear units of the slice's network. A .nnet cannot hold
+    these: neurons that are zero are left out and proved-active ones keep their ReLU, which changes
     nothing on the slice. Of a cell of mid-network slicing, the network from the inputs on is
     written: the prefix and the cell's suffix; it is right for inputs that fall in the cell.
     """
     from redy.dispatch.bundle import Bundle
-    from redy.dispatch.export import write_slice
+    from redy.dispatch.export import write_slice, write_whole
     from redy.report_mid import part_report
-    from redy.terminal import print_slice
+    from redy.terminal import print_slice, print_whole
 
     _require_writable(out, bundle)
     opened = Bundle.open(bundle)
-    if index is None and opened.slicing.slices > 1:
-        raise UsageError(f"{bundle} has {opened.slicing.slices} slices; name one with --slice")
+    slices = opened.slicing.slices
+    asked = outside is not None or with_slice
+    if index is not None and asked:
+        raise UsageError("--outside and --with-slice are for all slices; leave out --slice")
+    if index is None and (slices > 1 or asked):
+        way = "nan" if outside is None else outside
+        write_whole(opened, out, file_format, precision, outside=way, slices=with_slice)
+        facts = {"slices": slices, "precision": precision, "outside": way}
+        _emit({**facts, "file_bytes": out.stat().st_size}, as_json, print_whole)
+        return
     part = opened.slices[index or 0]
     write_slice(opened, part, out, file_format, precision)
     report = {**part_report(opened, part.index), "file_bytes": out.stat().st_size}

@@ -257,6 +257,19 @@ def _short(count: int) -> str:
     return str(count) if count < 10**6 else f"{count / 10**6:.4g}M"
 
 
+def print_whole(data: dict[str, Any]) -> None:
+    """A bundle that was exported as one model, for a person."""
+    beyond = {
+        "nan": "their outputs are NaN",
+        "clamp": "the nearest point of the domain is evaluated",
+        "original": "the original network is evaluated",
+    }[data["outside"]]
+    console = _console()
+    what = f"{data['slices']} slice{'s' * (data['slices'] > 1)} in one model"
+    console.print(f"{what}: {data['file_bytes'] / 2**20:.2f} MiB, {data['precision']} bit")
+    console.print(f"inputs outside of the domain: {beyond}")
+
+
 def print_slice(data: dict[str, Any]) -> None:
     """One slice for a person."""
     console = _console()

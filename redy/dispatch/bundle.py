@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, get_args, overload
 
 import numpy as np
 
@@ -19,13 +19,16 @@ from redy.edits import Edits, Replacements, Status, verdict
 from redy.errors import UsageError
 from redy.formats.bundle import Content, read_bundle, run_record, to_bytes, write_bundle
 from redy.formats.evidence import PROOFS, Evidence
-from redy.guarantee import Guarantee
+from redy.guarantee import Guarantee, Winner
 from redy.network.cost import Cost, cost
 from redy.network.fold import materialise, unit_counts
 from redy.network.form import Network
 from redy.network.split import Split, join
 from redy.slicing import Slicing
 from redy.verdict import Proof, Verdict
+
+if TYPE_CHECKING:
+    from redy.dispatch.module import SlicedModule
 
 
 @dataclass(frozen=True, eq=False)
@@ -321,3 +324,35 @@ class Bundle:
         """The network of slice ``index`` from the inputs on; see :meth:`Slices.__getitem__`."""
         network = self.slices[index].network
         return network if self.parts is None else join(self.parts.prefix, network)
+
+    def predict(self, points: np.ndarray, winner: Winner | None = None) -> np.ndarray:
+        """Which output wins, the first of equals: (n,) int64 for (n, inputs), () for one point.
+
+        Args:
+            points: (n, inputs) or (inputs,).
+            winner: whether the least (``min``) or the greatest (``max``) output wins. Needless
+                under ``decision``, whose guarantee says so; under ``exact`` and ``eps`` nothing
+                does.
+
+        Raises:
+            UsageError: ``winner`` is missing, or not that of the guarantee.
+            DomainError: as :meth:`slice_of`.
+        """
+        promised = self.guarantee.winner if self.guarantee.kind == "decision" else None
+        chosen = winner or promised
+        if chosen not in get_args(Winner):
+            raise UsageError(f"winner {chosen!r}: give 'min' or 'max', for which output wins")
+        if promised not in {None, chosen}:
+            raise UsageError(f"winner {chosen!r}: the guarantee is of {promised!r}")
+        outputs = self(points)
+        best = outputs.argmin(axis=-1) if chosen == "min" else outputs.argmax(axis=-1)
+        return np.asarray(best, dtype=np.int64)
+
+    def module(self) -> SlicedModule:
+        """The dispatcher as a ``torch.nn.Module``; see :class:`redy.dispatch.module.SlicedModule`.
+
+        Importing torch takes seconds, and is done here.
+        """
+        from redy.dispatch.module import SlicedModule
+
+        return SlicedModule(self)

@@ -1,4 +1,4 @@
-"""Networks of single slices as files that other tools read."""
+"""Single slices, or all of a bundle, as files that other tools read."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy as np
 
 from redy.dispatch.bundle import Bundle, Slice
 from redy.errors import UsageError
+from redy.formats.atomic import write_bytes
 from redy.formats.nnet import write_nnet
 from redy.formats.onnx import write_onnx
+from redy.formats.onnx_sliced import sliced_to_onnx
 from redy.network.fold import chain
 from redy.network.form import Network
 from redy.network.split import join
@@ -28,11 +30,42 @@ def write_slice(
         UnsupportedError: the format cannot hold this network.
         OutputError: the file cannot be written.
     """
+    _check(file_format, precision)
+    FORMATS[file_format](bundle, part, path, precision)
+
+
+def write_whole(
+    bundle: Bundle,
+    path: Path,
+    file_format: str = "onnx",
+    precision: int = 32,
+    *,
+    outside: str = "nan",
+    slices: bool = False,
+) -> None:
+    """Write all slices as one model to ``path``; see :func:`sliced_to_onnx`.
+
+    Raises:
+        UsageError: no such format or precision, or no such way to treat inputs outside of the
+            domain.
+        UnsupportedError, NetworkError: the model cannot hold this bundle.
+        OutputError: the file cannot be written.
+    """
+    _check(file_format, precision)
+    if file_format != "onnx":
+        raise UsageError(
+            f"--format {file_format}: holds the network of one slice, and there are "
+            f"{bundle.slicing.slices} slices; name one with --slice, or use onnx"
+        )
+    dtype = _DTYPES[precision]
+    write_bytes(path, sliced_to_onnx(bundle.content, dtype, outside=outside, slices=slices))
+
+
+def _check(file_format: str, precision: int) -> None:
     if file_format not in FORMATS:
         raise UsageError(f"--format {file_format}: there is {', '.join(FORMATS)}")
     if precision not in _DTYPES:
         raise UsageError(f"--precision {precision}: give 32 or 64")
-    FORMATS[file_format](bundle, part, path, precision)
 
 
 def _onnx(bundle: Bundle, part: Slice, path: Path, precision: int) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-import onnx
-from google.protobuf.message import EncodeError
 from numpy.typing import DTypeLike
-from onnx import TensorProto, helper, numpy_helper
 
-from redy.errors import NetworkError, UnsupportedError
+from redy.errors import NetworkError
 from redy.formats.atomic import write_bytes
+from redy.formats.onnx_build import Graph, graph_in
 from redy.network.form import Layer, Network, dense
 
-_OPSET = 13
-_IR_VERSION = 8
-_MOST_BYTES = 2**31 - 2**20  # protobuf's limit, less room for the graph itself
+Activation: TypeAlias = Callable[[Graph, int, str, str], str]
+"""Writes what becomes of the ReLU neurons' pre-activations: (graph, layer k, the tensor that holds
+them, a name for what is made of them) -> the tensor that holds that."""
 
 
 @dataclass(frozen=True)
@@ -27,58 +26,6 @@ class _Part:
 
     tensor: str
     units: np.ndarray
-
-
-@dataclass
-class _Graph:
-    """Nodes and initializers written so far."""
-
-    dtype: np.dtype
-    input_name: str
-    output_name: str
-    nodes: list[onnx.NodeProto] = field(default_factory=list)
-    initializers: list[onnx.TensorProto] = field(default_factory=list)
-    joined: dict[tuple[str, ...], str] = field(default_factory=dict)
-    size: int = 0
-
-    def name(self, wanted: str) -> str:
-        """``wanted``, changed where it would clash with the input's or output's name."""
-        while wanted in (self.input_name, self.output_name):
-            wanted += "_"
-        return wanted
-
-    def node(self, operator: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        """Append a node; returns its output."""
-        self.nodes.append(helper.make_node(operator, inputs, [output], output, **attributes))
-        return output
-
-    def weight(self, name: str, array: np.ndarray, what: str) -> str:
-        """Append an initializer, rounded to the graph's type."""
-        with np.errstate(over="ignore"):
-            rounded = array.astype(self.dtype)
-        bad = np.argwhere(~np.isfinite(rounded))
-        if len(bad):
-            entry = tuple(int(i) for i in bad[0])
-            raise NetworkError(
-                f"{what}{list(entry)} is {array[entry]}, too large for {self.dtype}; write the "
-                "model in float64"
-            )
-        self.size += rounded.nbytes
-        if self.size > _MOST_BYTES:
-            raise UnsupportedError("the network is too large for one ONNX file (2 GiB)")
-        name = self.name(name)
-        self.initializers.append(numpy_helper.from_array(rounded, name))
-        return name
-
-    def join(self, parts: list[_Part]) -> str:
-        """One tensor with all ``parts`` side by side, made once per combination."""
-        names = tuple(part.tensor for part in parts)
-        if len(names) == 1:
-            return names[0]
-        if names not in self.joined:
-            output = self.name(f"joined{len(self.joined) + 1}")
-            self.joined[names] = self.node("Concat", list(names), output, axis=1)
-        return self.joined[names]
 
 
 def to_onnx(
@@ -96,21 +43,12 @@ def to_onnx(
         NetworkError: a weight is too large for ``dtype``, or the network has no outputs.
         UnsupportedError: the model would not fit into one file.
     """
-    kind = np.dtype(dtype)
-    if kind not in (np.dtype(np.float32), np.dtype(np.float64)):
-        raise UnsupportedError(f"ONNX export in {kind} is not supported; use float32 or float64")
-    if input_name == output_name or not input_name or not output_name:
-        raise UnsupportedError("an ONNX model needs two different names for input and output")
-    if network.outputs == 0:
-        raise NetworkError("a network without outputs cannot be written")
-    graph = _Graph(kind, input_name, output_name)
-    held = [[_Part(input_name, np.arange(network.inputs))]]
-    for k in range(1, len(network.layers) + 1):
-        held.append(_write_layer(graph, network, k, held))
-    try:
-        return bytes(_model(graph, network).SerializeToString())
-    except (EncodeError, ValueError) as error:
-        raise UnsupportedError("the network is too large for one ONNX file (2 GiB)") from error
+    graph = graph_in(dtype, input_name, output_name)
+    write_layers(graph, network, input_name, output_name, relu)
+    return graph.model(
+        (input_name, graph.element, ["n", network.inputs]),
+        (output_name, graph.element, ["n", network.outputs]),
+    )
 
 
 def write_onnx(
@@ -129,60 +67,71 @@ def write_onnx(
     write_bytes(path, to_onnx(network, dtype, input_name=input_name, output_name=output_name))
 
 
-def _write_layer(graph: _Graph, network: Network, k: int, held: list[list[_Part]]) -> list[_Part]:
-    """Write layer k; returns the tensors that hold its units."""
-    layer = network.layers[k - 1]
-    parts = []
-    for relu in (True, False):
-        units = np.flatnonzero(layer.relu == relu)
-        if units.size:
-            parts.append(_Part(_write_units(graph, network, k, held, units), units))
-    return parts
+def relu(graph: Graph, k: int, pre: str, post: str) -> str:
+    """The activation of the network itself, in any layer."""
+    del k
+    return graph.inner("Relu", [pre], post)
 
 
-def _write_units(
-    graph: _Graph, network: Network, k: int, held: list[list[_Part]], units: np.ndarray
-) -> str:
-    layer = network.layers[k - 1]
-    relu = bool(layer.relu[units[0]])
-    label = f"{k}" if units.size == layer.units else f"{k}_{'relu' if relu else 'linear'}"
-    sources, matrix = _sources(layer, held, units, network.inputs)
-    weight = graph.weight(f"W{label}", matrix, f"layer {k}: weight")
-    bias = graph.weight(f"b{label}", layer.bias[units], f"layer {k}: bias")
-    last = k == len(network.layers)
-    pre = graph.output_name if last else graph.name(f"z{label}")
-    graph.node("Gemm", [graph.join(sources), weight, bias], pre, transB=1)
-    return graph.node("Relu", [pre], graph.name(f"h{label}")) if relu else pre
+def write_layers(
+    graph: Graph, network: Network, source: str, output: str, activation: Activation
+) -> None:
+    """Write all layers of ``network``, which reads the tensor ``source`` and makes ``output``.
 
-
-def _sources(
-    layer: Layer, held: list[list[_Part]], units: np.ndarray, inputs: int
-) -> tuple[list[_Part], np.ndarray]:
-    """Tensors that ``units`` of ``layer`` read, and the weights (units, columns) from them."""
-    sources, blocks = [], []
-    for j, weights in layer.weights.items():
-        rows = dense(weights)[units]
-        for part in held[j]:
-            block = rows[:, part.units]
-            if block.any():
-                sources.append(part)
-                blocks.append(block)
-    if not sources:  # a constant still has to be as long as the batch
-        return held[0], np.zeros((units.size, inputs))
-    return sources, np.concatenate(blocks, axis=1)
-
-
-def _model(graph: _Graph, network: Network) -> onnx.ModelProto:
-    element = TensorProto.FLOAT if graph.dtype == np.float32 else TensorProto.DOUBLE
-    ends = [
-        helper.make_tensor_value_info(name, element, ["n", size])
-        for name, size in (
-            (graph.input_name, network.inputs),
-            (graph.output_name, network.outputs),
-        )
-    ]
-    proto = helper.make_graph(graph.nodes, "redy", ends[:1], ends[1:], graph.initializers)
-    opset = helper.make_opsetid("", _OPSET)
-    return helper.make_model(
-        proto, opset_imports=[opset], ir_version=_IR_VERSION, producer_name="redy"
+    Raises:
+        NetworkError: a weight is too large for the graph's type, or there are no outputs.
+    """
+    if network.outputs == 0:
+        raise NetworkError("a network without outputs cannot be written")
+    writer = _Writer(
+        graph, network, output, activation, [[_Part(source, np.arange(network.inputs))]]
     )
+    for k in range(1, len(network.layers) + 1):
+        writer.write_layer(k)
+
+
+@dataclass(frozen=True)
+class _Writer:
+    """Writes layer after layer; ``held`` are the tensors that hold the units of each so far."""
+
+    graph: Graph
+    network: Network
+    output: str
+    activation: Activation
+    held: list[list[_Part]]
+
+    def write_layer(self, k: int) -> None:
+        """Write layer k."""
+        layer = self.network.layers[k - 1]
+        parts = []
+        for neurons in (True, False):
+            units = np.flatnonzero(layer.relu == neurons)
+            if units.size:
+                parts.append(_Part(self._write_units(k, units, neurons), units))
+        self.held.append(parts)
+
+    def _write_units(self, k: int, units: np.ndarray, neurons: bool) -> str:
+        """Write the ``units`` of layer k, which are ``neurons`` or linear; returns their tensor."""
+        graph, layer = self.graph, self.network.layers[k - 1]
+        label = f"{k}" if units.size == layer.units else f"{k}_{'relu' if neurons else 'linear'}"
+        sources, matrix = self._sources(layer, units)
+        weight = graph.weight(f"W{label}", matrix, f"layer {k}: weight")
+        bias = graph.weight(f"b{label}", layer.bias[units], f"layer {k}: bias")
+        last = k == len(self.network.layers)
+        pre = self.output if last else graph.name(f"z{label}")
+        graph.node("Gemm", [graph.join(sources), weight, bias], pre, transB=1)
+        return self.activation(graph, k, pre, f"h{label}") if neurons else pre
+
+    def _sources(self, layer: Layer, units: np.ndarray) -> tuple[list[str], np.ndarray]:
+        """Tensors that ``units`` of ``layer`` read, and the weights (units, columns) from them."""
+        sources, blocks = [], []
+        for j, weights in layer.weights.items():
+            rows = dense(weights)[units]
+            for part in self.held[j]:
+                block = rows[:, part.units]
+                if block.any():
+                    sources.append(part.tensor)
+                    blocks.append(block)
+        if not sources:  # a constant still has to be as long as the batch
+            return [self.held[0][0].tensor], np.zeros((units.size, self.network.inputs))
+        return sources, np.concatenate(blocks, axis=1)

@@ -364,7 +364,13 @@ def test_bad_options_of_bounds(words: list[str], named: str, net: Path, tmp_path
         (["--slice", "4"], "there is no slice 4: they are numbered 0 to 3"),
         (["--slice", "-1"], "there is no slice -1"),
         (["--slice", "{out}"], "was not simplified"),
-        ([], "has 4 slices; name one with --slice"),
+        (["--format", "nnet"], "there are 4 slices; name one with --slice, or use onnx"),
+        (["--format", "pdf"], "--format pdf"),
+        (["--precision", "16"], "--precision 16"),
+        (["--outside", "wrap"], "--outside wrap: give nan, clamp, original"),
+        (["--format", "nnet", "--with-slice"], "name one with --slice, or use onnx"),
+        (["--outside", "nan", "--slice", "{in}"], "leave out --slice"),
+        (["--with-slice", "--slice", "{in}"], "leave out --slice"),
     ],
 )
 def test_bad_options_of_export(words: list[str], named: str, bundle: Path, tmp_path: Path) -> None:

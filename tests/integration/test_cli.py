@@ -56,7 +56,9 @@ COMMANDS = {
     ],
     "show": ["--slice", "--plot", "--html", "--inputs", "--at", "--json"],
     "eval": ["--out"],
-    "export": ["--format", "--slice", "--precision", "--out", "--json"],
+    "export": [
+        "--format", "--slice", "--precision", "--outside", "--with-slice", "--out", "--json",
+    ],
 }  # fmt: skip
 
 
@@ -302,6 +304,38 @@ def test_export_to_onnx(
     assert package.load(out).network.inputs == 5
 
 
+@pytest.mark.parametrize(("precision", "within"), [(32, 1e-5), (64, 1e-12)])
+def test_export_of_all_slices(
+    precision: int, within: float, demo_bundle: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "all.onnx"
+    words = ("--precision", precision, "--with-slice", "--outside", "clamp", "--out", out)
+    report = json.loads(succeed("export", demo_bundle, *words, "--json"))
+    size = out.stat().st_size
+    assert report == {
+        "slices": 32, "precision": precision, "outside": "clamp", "file_bytes": size
+    }  # fmt: skip
+    opened = package.open(demo_bundle)
+    dtype = np.float32 if precision == 32 else np.float64
+    points = np.concatenate([points_of(part.box, 20) for part in opened.slices]).astype(dtype)
+    nearest = points.astype(np.float64).clip(opened.domain.lower, opened.domain.upper)
+    session = onnxruntime.InferenceSession(str(out))
+    found, slices = session.run(None, {"input": points})
+    assert np.abs(found - opened(nearest)).max() < within
+    # Where single precision rounds to the outside, the nearest number inside is another one.
+    moved = (nearest != points).any(axis=1)
+    assert (slices == opened.slice_of(nearest))[~moved].all()
+    assert moved.any() == (precision == 32)
+
+
+def test_export_of_all_slices_for_a_person(demo_bundle: Path, tmp_path: Path) -> None:
+    text = succeed("export", demo_bundle, "--out", tmp_path / "all.onnx")
+    assert "32 slices in one model: 0." in text
+    assert "inputs outside of the domain: their outputs are NaN" in text
+    outputs = onnxruntime.InferenceSession(str(tmp_path / "all.onnx")).get_outputs()
+    assert [port.name for port in outputs] == ["output"]
+
+
 def test_export_to_nnet(demo_bundle: Path, tmp_path: Path) -> None:
     out = tmp_path / "slice.nnet"
     succeed("export", demo_bundle, "--format", "nnet", "--slice", 17, "--out", out)
@@ -321,6 +355,8 @@ def test_export_needs_no_slice_if_there_is_one(tmp_path: Path) -> None:
     succeed("simplify", NNET, "--budget", 10, "--out", bundle)
     assert succeed("export", bundle, "--out", out).startswith("slice 0: ")
     assert out.is_file()
+    words = ("--outside", "original", "--out", out)
+    assert succeed("export", bundle, *words).startswith("1 slice in one model")
 
 
 def test_a_sample_is_reported_as_such(tmp_path: Path) -> None:

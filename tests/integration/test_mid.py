@@ -197,6 +197,14 @@ def test_export_is_the_network_from_the_inputs_on(
     )
 
 
+def test_cells_are_not_exported_as_one_model(folder: Path) -> None:
+    outcome = redy("export", folder / "b.redy", "--out", folder / "all.onnx")
+    assert outcome.code == 4
+    assert "cells of a hidden layer" in outcome.err
+    assert "--slice" in outcome.err
+    assert not (folder / "all.onnx").exists()
+
+
 def test_eval(folder: Path, bundle: package.Bundle) -> None:
     succeed("eval", folder / "b.redy", folder / "in.npy", "--out", folder / "out.npy")
     expected = bundle(np.load(folder / "in.npy"))
