@@ -65,9 +65,9 @@ def has_progress(out: Path) -> bool:
     return log.exists() and log.stat().st_size > 60_000
 
 
-def begin(out: Path, jobs: int) -> subprocess.Popen[str]:
+def begin(out: Path, jobs: int, **options: object) -> subprocess.Popen[str]:
     """Start the run, and return in the middle of it."""
-    process = start(*WORDS, "--jobs", jobs, "--out", out)
+    process = start(*WORDS, "--jobs", jobs, "--out", out, **options)
     wait_until(lambda: has_progress(out), 120, "slice in the store")
     assert process.poll() is None
     return process
@@ -126,13 +126,16 @@ def test_killed_and_resumed(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_stopped_with_ctrl_c_and_resumed(jobs: int, out: Path, undisturbed: bytes) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed(
+    number: signal.Signals, jobs: int, out: Path, undisturbed: bytes
+) -> None:
     process = begin(out, jobs)
     began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, number)  # as a terminal does, or a batch system
     outcome = finish(process)
     assert time.monotonic() - began < 10
-    assert outcome.code == 130
+    assert outcome.code == 128 + number
     *earlier, last = outcome.err.splitlines()
     assert last == (
         f"redy: stopped; finished slices are in {out}.store, the same command goes on from there"
@@ -143,6 +146,24 @@ def test_stopped_with_ctrl_c_and_resumed(jobs: int, out: Path, undisturbed: byte
     done = slices_in(out)
     again = resume(out, 3 - jobs)  # with another number of jobs
     assert f"{done} of them in the store already" in again.err
+    assert out.read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_sigterm_where_ctrl_c_is_ignored(jobs: int, out: Path) -> None:
+    """As in a job script, where a shell that is no terminal's starts ``redy ... &``."""
+    process = begin(out, jobs, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process.terminate()
+    outcome = finish(process)
+    assert outcome.code == 143
+    assert f"redy: stopped; finished slices are in {out}.store" in outcome.err
+
+
+def test_sigterm_to_a_worker_alone_is_not_heeded(out: Path, undisturbed: bytes) -> None:
+    process = begin(out, 2)
+    for worker in filter(is_worker, children(process.pid)):
+        os.kill(worker, signal.SIGTERM)
+    assert finish(process).code == 0
     assert out.read_bytes() == undisturbed
 
 
