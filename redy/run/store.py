@@ -27,7 +27,7 @@ from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
-SCHEMA = 5
+SCHEMA = 6
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72656479
 """SQLite's application_id of a store: the letters redy."""
@@ -49,6 +49,7 @@ CREATE TABLE IF NOT EXISTS slices (
     cut_short INTEGER NOT NULL,
     deviation BLOB NOT NULL,
     winners_changed INTEGER NOT NULL,
+    contradicted INTEGER NOT NULL,
     checksum BLOB NOT NULL
 ) STRICT;
 """
@@ -176,12 +177,13 @@ class Store:
                 int(result.cut_short),
                 np.float64(result.deviation).tobytes(),
                 result.winners_changed,
+                int(result.contradicted),
             )
             for result in results
         ]
         with self._errors(), self._connection:
             self._connection.executemany(
-                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, _checksum(row)) for row in rows],
             )
             self._spend(seconds)
@@ -222,7 +224,7 @@ class Store:
                 yield self._restored(row)
 
     def _restored(self, row: Sequence[Any]) -> SliceResult:
-        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, changed = row
+        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, *checks = row
         return SliceResult(
             slice=index,
             status=np.frombuffer(status, dtype=np.uint8),
@@ -236,7 +238,8 @@ class Store:
             log=tuple(StageLog(*entry) for entry in json.loads(log)),
             cut_short=bool(cut_short),
             deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
-            winners_changed=changed,
+            winners_changed=checks[0],
+            contradicted=bool(checks[1]),
         )
 
     def _damaged(self, what: str) -> str:
