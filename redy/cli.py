@@ -10,8 +10,7 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -721,25 +720,17 @@ def _grid(text: str | None) -> list[int] | None:
 
 def _require_writable(out: Path, *others: Path, option: str = "--out") -> None:
     """Fail before the work, not after it, when ``out`` cannot be written or is a file it needs."""
-    from redy.formats.atomic import require_file
+    from redy.formats.atomic import require_file, unwritable
 
-    with _as_output_error(out):
+    try:
         require_file(out)
         if any(out.resolve() == other.resolve() for other in others):
             raise UsageError(f"{option} {out}: is also read by this command; give another name")
         probe = out.parent / f".{out.name}.probe"
         probe.touch(exist_ok=True)
         probe.unlink()
-
-
-@contextmanager
-def _as_output_error(out: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
-        if not out.parent.exists():
-            raise OutputError(f"{out}: the folder {out.parent} does not exist") from error
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise unwritable(out, error) from error
 
 
 if __name__ == "__main__":
