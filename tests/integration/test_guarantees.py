@@ -122,6 +122,15 @@ def test_a_slice_whose_network_contradicts_its_proof(net: Path) -> None:
     assert redy("verify", net, bundle).code == 0
 
 
+@pytest.mark.parametrize(("limit", "cut"), [("1e-9", 4), ("1000", 0)])
+def test_a_result_that_the_time_limit_cut_short_says_so(limit: str, cut: int, net: Path) -> None:
+    data = simplify(net, "--slices", 4, "--budget", 20, "--time-limit", limit)
+    assert data["slices_cut_short"] == cut
+    assert data["removed_mean"] == (0 if cut else pytest.approx(1 / 3))
+    text = " ".join(succeed("show", net.with_suffix(".redy")).split())
+    assert (f"the time limit cut {cut} slices short" in text) == (cut > 0)
+
+
 def test_a_percentage_is_shown_with_what_it_is_of(tmp_path: Path) -> None:
     out = tmp_path / "b.redy"
     words = ("--guarantee", "eps=1%", "--stages", "phase,forward", "--budget", 5, "--out", out)
