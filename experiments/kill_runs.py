@@ -276,13 +276,15 @@ def main(
     """Stop, take up, check, report."""
     ways = list(settings(out, slices, budget))
     tortures = [Torture(way, seed + number, patience) for number, way in enumerate(ways)]
-    for turn in range(kills):
-        tortures[turn % len(tortures)].stop_once()
-        print(f"{turn + 1} of {kills}", file=sys.stderr, flush=True)
-    for torture in tortures:
-        torture.finish()
-    rows = [torture.count.row(way) for way, torture in zip(ways, tortures, strict=True)]
-    print("\n".join(table(rows)))
+    try:
+        for turn in range(kills):
+            tortures[turn % len(tortures)].stop_once()
+            print(f"{turn + 1} of {kills}", file=sys.stderr, flush=True)
+        for torture in tortures:
+            torture.finish()
+    finally:  # stopped early, it says what it did
+        rows = [torture.count.row(way) for way, torture in zip(ways, tortures, strict=True)]
+        print("\n".join(table(rows)))
 
 
 if __name__ == "__main__":
