@@ -1,16 +1,16 @@
 """The command line. Data goes to stdout, chatter and progress to stderr.
 
 Exit codes: 0 success; 1 and 3 to 9 an error of :mod:`redy.errors`; 2 wrong usage; 10 and 11 what
-``redy verify`` refuted or could not decide; 130 stopped with Ctrl-C.
+``redy verify`` refuted or could not decide; 130 stopped with Ctrl-C, 143 with SIGTERM.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, ParamSpec, TypeVar
@@ -18,6 +18,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 from redy.errors import OutputError, RedyError, UsageError
+from redy.interrupts import Terminated, terminable
 from redy.version import __version__
 
 P = ParamSpec("P")
@@ -30,7 +31,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
     epilog="Exit codes: 0 success, 2 wrong usage, 3-9 bad input or output, 10 refuted and 11 "
-    "unknown (verify), 130 stopped by Ctrl-C.",
+    "unknown (verify), 130 stopped by Ctrl-C, 143 by SIGTERM.",
 )
 
 NetworkFile = Annotated[Path, typer.Argument(metavar="NET", help="A .onnx or .nnet network.")]
@@ -57,13 +58,14 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Draws the sample.")]
 
 
 def _reporting(command: Callable[P, R]) -> Callable[P, R]:
-    """Turn a RedyError into one line on stderr and its exit code, and Ctrl-C into 130."""
+    """Turn a RedyError into one line on stderr and its exit code; Ctrl-C and SIGTERM too."""
 
     @wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            result = command(*args, **kwargs)
-            sys.stdout.flush()
+            with terminable():
+                result = command(*args, **kwargs)
+                sys.stdout.flush()
         except RedyError as error:
             message = " ".join(str(error).split())
             print(f"redy: error: {message}", file=sys.stderr)
@@ -81,8 +83,9 @@ def _reporting(command: Callable[P, R]) -> Callable[P, R]:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise typer.Exit(OutputError.exit_code) from error
         except KeyboardInterrupt as error:
-            print("redy: stopped", file=sys.stderr)
-            raise typer.Exit(130) from error
+            print("; ".join(("redy: stopped", *error.args)), file=sys.stderr)
+            number = signal.SIGTERM if isinstance(error, Terminated) else signal.SIGINT
+            raise typer.Exit(128 + number) from error
         return result
 
     return run
@@ -314,7 +317,7 @@ def simplify(
     Many inputs: redy simplify net.onnx --domain box.json --slicing mid --slices 256 --inputs
     train.npy --out net.redy
 
-    Killed or stopped with Ctrl-C, the run goes on when the same command is given again.
+    Killed, or stopped with Ctrl-C or SIGTERM, the run goes on when the same command is given again.
     """
     from redy.formats.bundle import write_run_record
     from redy.formats.domains import read_domain
@@ -351,12 +354,10 @@ def simplify(
             progress=for_stderr(),
             steps=steps_for_stderr(),
         )
-    except KeyboardInterrupt:
-        print(
-            f"redy: stopped; finished slices are in {kept}, the same command goes on from there",
-            file=sys.stderr,
-        )
-        raise typer.Exit(130) from None
+    except KeyboardInterrupt as stop:
+        raise type(stop)(
+            f"finished slices are in {kept}, the same command goes on from there"
+        ) from stop
     bundle.save(out)
     timed = {key: bundle.summary[key] for key in ("seconds", "stage_seconds")}
     write_run_record(out, {**timed, "jobs": jobs})
@@ -756,25 +757,17 @@ def _grid(text: str | None) -> list[int] | None:
 
 def _require_writable(out: Path, *others: Path, option: str = "--out") -> None:
     """Fail before the work, not after it, when ``out`` cannot be written or is a file it needs."""
-    from redy.formats.atomic import require_file
+    from redy.formats.atomic import require_file, unwritable
 
-    with _as_output_error(out):
+    try:
         require_file(out)
         if any(out.resolve() == other.resolve() for other in others):
             raise UsageError(f"{option} {out}: is also read by this command; give another name")
         probe = out.parent / f".{out.name}.probe"
         probe.touch(exist_ok=True)
         probe.unlink()
-
-
-@contextmanager
-def _as_output_error(out: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as error:
-        if not out.parent.exists():
-            raise OutputError(f"{out}: the folder {out.parent} does not exist") from error
-        raise OutputError(f"{out}: cannot be written ({error.strerror or error})") from error
+        raise unwritable(out, error) from error
 
 
 if __name__ == "__main__":

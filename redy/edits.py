@@ -266,6 +266,11 @@ def is_single(numbers: np.ndarray) -> bool:
         return bool((np.isfinite(numbers) & (numbers == numbers.astype(np.float32))).all())
 
 
+def without_proofs(status: np.ndarray) -> np.ndarray:
+    """``status`` (...,), no phase of which is believed any more."""
+    return np.where(edits_of(status) == Edit.KEEP, status, np.uint8(Status.UNKNOWN_NUMERICAL))
+
+
 def proof_of(status: np.ndarray) -> Proof:
     """What the edits that follow from ``status`` (neurons,) rest on: the most involved proof."""
     present = (proof for proof in _INVOLVED if proved_by(status, proof).any())

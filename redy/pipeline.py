@@ -15,14 +15,12 @@ import numpy as np
 
 from redy.criteria import STAGES, Effort, SliceState, Stage, StageLog, chosen_stages
 from redy.criteria.phase import POOL
-from redy.edits import Edit, Edits, Status, exact_codes, proof_of, proved_by
+from redy.edits import Edit, Edits, Status, exact_codes, proof_of, proved_by, without_proofs
+from redy.float_check import Finding, FloatCheck
 from redy.formats.networks import LoadedNetwork, Reference
 from redy.guarantee import EXACT, Guarantee
-from redy.network.evaluate import evaluate
-from redy.network.fold import materialise, plan_many
-from redy.network.winner import winners_changed
-from redy.search.witnesses import Witnesses, both_phases, pool_points, signs_of, unit_pool
-from redy.tolerances import DIFFERENT
+from redy.network.fold import materialise, plan, plan_many
+from redy.search.witnesses import Witnesses, both_phases, signs_of, unit_pool
 from redy.verdict import Proof
 
 
@@ -39,8 +37,8 @@ class SliceResult:
         proof: what the proof of the edits as a whole rests on.
         log: what each stage did.
         cut_short: the time limit ended a search.
-        deviation: largest |folded network - original in onnxruntime| over the check points.
-        winners_changed: under ``decision``, check points with another winner; else 0.
+        deviation, winners_changed: see :class:`redy.float_check.Finding`, of the edits here.
+        contradicted: a check contradicted the proof of other edits, which were given back.
     """
 
     slice: int
@@ -53,6 +51,7 @@ class SliceResult:
     cut_short: bool
     deviation: float
     winners_changed: int
+    contradicted: bool = False
 
     @property
     def boxes(self) -> int:
@@ -78,6 +77,7 @@ class Pipeline:
             for name in chosen_stages(guarantee, stages)
         }
         self._reference = Reference(loaded)
+        self._check = FloatCheck(loaded.network, self._reference, guarantee, effort.check_points)
         # Linear units vanish where a network made in memory is written and read; neurons do not.
         self._replayed_on = loaded.reference.network
         self._pool = unit_pool(loaded.network.inputs, POOL)
@@ -91,8 +91,9 @@ class Pipeline:
         shapes = np.stack([state.edits.shape for state in states])
         skips = np.array([state.edits.skips_input for state in states])
         folded, _ = plan_many(self._network, shapes, skips)
-        implied = self._implied(states)
-        return [self._result(*of_slice) for of_slice in zip(states, folded, implied, strict=True)]
+        checked = [self._checked(*of_slice) for of_slice in zip(states, folded, strict=True)]
+        implied = self._implied([state for state, *_ in checked])
+        return [_result(*found, same) for found, same in zip(checked, implied, strict=True)]
 
     def _simplified(self, state: SliceState) -> SliceState:
         begin = time.perf_counter()
@@ -153,34 +154,50 @@ class Pipeline:
         exact = (Edits.plain(*of_slice) for of_slice in zip(codes, criteria, strict=True))
         return [state.edits.same_as(other) for state, other in zip(states, exact, strict=True)]
 
-    def _result(self, state: SliceState, folded: np.ndarray, implied: bool) -> SliceResult:
-        deviation, changed = self._checked(state, folded)
-        return SliceResult(
-            slice=state.index,
-            status=state.status,
-            witnesses=state.witnesses,
-            edits=None if implied else state.edits,
-            eps_proved=state.eps_proved,
-            proof=state.proof or proof_of(state.status),
-            log=state.log,
-            cut_short=state.cut_short,
-            deviation=deviation,
-            winners_changed=changed,
+    def _checked(self, state: SliceState, folded: np.ndarray) -> tuple[SliceState, Finding, bool]:
+        """``state`` with edits that the check does not contradict, and whether it did others."""
+        finding = self._finding(state, folded)
+        if not finding.contradicts:
+            return state, finding, False
+        for status in (state.status, without_proofs(state.status)):
+            state = self._given_back(state, status)
+            finding = self._finding(state, plan(self._network, state.edits)[0])
+            if not finding.contradicts:
+                break
+        return state, finding, True
+
+    def _finding(self, state: SliceState, folded: np.ndarray) -> Finding:
+        simplified = materialise(self._network, state.edits, folded)
+        return self._check(simplified, state.index, state.lower, state.upper, state.eps_proved)
+
+    def _given_back(self, state: SliceState, status: np.ndarray) -> SliceState:
+        """``state`` with no edits but those that follow from ``status``."""
+        edits = Edits.exact(self._network, status)
+        first, *others = (replace(entry, removed=0) for entry in state.log)
+        return replace(
+            state,
+            status=status,
+            edits=edits,
+            eps_proved=0.0,
+            proof=None,
+            log=(replace(first, removed=edits.removed), *others),
         )
 
-    def _checked(self, state: SliceState, folded: np.ndarray) -> tuple[float, int]:
-        """How far the folded network is from the original, at how many points another wins."""
-        simplified = materialise(self._network, state.edits, folded)
-        points = check_points(state.index, state.lower, state.upper, self._effort.check_points)
-        outputs, original = evaluate(simplified, points), self._reference.outputs(points)
-        deviation = float(np.abs(outputs - original).max(initial=0.0))
-        if self._guarantee.kind != "decision":
-            return deviation, 0
-        # The original in its own precision and in float64: what rounding does to a difference.
-        precise = evaluate(self._network, points)
-        rounding = 2 * np.abs(precise - original).max(initial=0.0)
-        rounding += DIFFERENT * np.abs(precise).max(initial=0.0)
-        return deviation, winners_changed(precise, outputs, self._guarantee.winner, rounding)
+
+def _result(state: SliceState, finding: Finding, contradicted: bool, implied: bool) -> SliceResult:
+    return SliceResult(
+        slice=state.index,
+        status=state.status,
+        witnesses=state.witnesses,
+        edits=None if implied else state.edits,
+        eps_proved=state.eps_proved,
+        proof=state.proof or proof_of(state.status),
+        log=state.log,
+        cut_short=state.cut_short,
+        deviation=finding.deviation,
+        winners_changed=finding.winners_changed,
+        contradicted=contradicted,
+    )
 
 
 def _honest(before: SliceState, after: SliceState) -> SliceState:
@@ -189,16 +206,3 @@ def _honest(before: SliceState, after: SliceState) -> SliceState:
         return after
     trusts = bool(proved_by(before.status, Proof.SOLVER).any())
     return replace(after, proof=Proof.SOLVER) if trusts else after
-
-
-def check_points(index: int, lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:
-    """``count`` points of a slice, half inside and half on its faces and corners: (count, inputs).
-
-    They are single precision numbers where the slice holds such, and the same at every run.
-    """
-    rng = np.random.default_rng([20210526, index])
-    unit = rng.random((count, lower.size))
-    on_faces = unit[::2]
-    snapped = rng.random(on_faces.shape) < rng.random((len(on_faces), 1))
-    on_faces[snapped] = on_faces[snapped].round()
-    return pool_points(lower, upper, unit)

@@ -55,6 +55,7 @@ def summarise(
         "slices": job.slicing.slices,
         "slices_done": len(results),
         "slices_cut_short": sum(result.cut_short for result in results),
+        "slices_contradicted": sum(result.contradicted for result in results),
         "neurons": len(network.neurons),
         "guarantee": str(guarantee),
         "winner": guarantee.winner if guarantee.kind == "decision" else None,

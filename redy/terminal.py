@@ -165,6 +165,11 @@ def sentences(data: dict[str, Any]) -> list[str]:
         said.append(f"on a solver's word alone: {_percent(data['solver_trusted_mean'])}")
     if data["slices_cut_short"]:
         said.append(f"the time limit cut {data['slices_cut_short']} slices short")
+    if data.get("slices_contradicted"):  # a bundle may be older than the figure
+        said.append(
+            f"at check points, {data['slices_contradicted']} slices contradicted their proofs, and "
+            "fell back to fewer edits: a defect in redy or in a solver, please report it"
+        )
     if data["seconds"] is not None:
         said.append(f"time: {data['seconds']:.1f} s")
     return said

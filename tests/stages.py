@@ -10,7 +10,7 @@ import numpy as np
 
 import redy
 from redy.criteria import STAGES, Effort, SliceState, StageLog, stage
-from redy.edits import Criterion, Edit, Edits
+from redy.edits import Criterion, Edit, Edits, Status
 from redy.run import execute
 from redy.verdict import Proof
 
@@ -71,12 +71,29 @@ def as_correction(state: SliceState) -> SliceState:
     return replace(state, edits=edits, eps_proved=0.25, proof=Proof.LP_DUAL)
 
 
+def constant_winner(state: SliceState) -> SliceState:
+    """All neurons zero, on a solver's word: the greatest output is the second one all the same."""
+    return _without_neurons(state, None)
+
+
 def wrong(state: SliceState) -> SliceState:
     """All neurons zero, the first output 30: the other one wins, on a solver's word."""
+    return _without_neurons(state, np.array([[0.0, 0.0, 30.0], [0.0, 0.0, 0.0]]))
+
+
+def wrong_phase(state: SliceState) -> SliceState:
+    """The active neuron is said to be inactive, and edited so."""
+    status = state.status.copy()
+    status[2] = Status.INACTIVE_SOLVER
+    edits = Edits.by_phase(status)
+    return replace(state, status=status, edits=edits, eps_proved=0.0, proof=None)
+
+
+def _without_neurons(state: SliceState, correction: np.ndarray | None) -> SliceState:
     edits = Edits(
         np.full(3, Edit.ZERO, dtype=np.uint8),
         np.full(3, Criterion.DECISION, dtype=np.uint8),
         np.zeros((3, 2)),
-        np.array([[0.0, 0.0, 30.0], [0.0, 0.0, 0.0]]),
+        correction,
     )
     return replace(state, edits=edits, eps_proved=np.inf, proof=Proof.SOLVER)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterator
@@ -9,6 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from redy.errors import FormatError, OutputError
+
+_SPACE = "free some space, then give the same command again"
+_ADVICE = {errno.ENOSPC: _SPACE, errno.EDQUOT: _SPACE, errno.EFBIG: _SPACE}
+"""What to do about some errors of the operating system."""
 
 
 @contextmanager
@@ -32,14 +37,20 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _sync(temporary)
         temporary.chmod(_usual_mode())
         temporary.replace(target)
-    except FileNotFoundError as error:
-        raise OutputError(f"{target}: the folder {target.parent} does not exist") from error
     except OSError as error:
-        raise OutputError(f"{target}: cannot be written ({error.strerror or error})") from error
+        raise unwritable(target, error) from error
     finally:
         if temporary is not None:
             with suppress(OSError):
                 temporary.unlink()
+
+
+def unwritable(target: Path, error: OSError) -> OutputError:
+    """What ``error`` means for the file at ``target``, and what to do."""
+    if isinstance(error, FileNotFoundError) and not target.parent.exists():
+        return OutputError(f"{target}: the folder {target.parent} does not exist")
+    reason, advice = error.strerror or error, _ADVICE.get(error.errno or 0, "name another file")
+    return OutputError(f"{target}: cannot be written ({reason}); {advice}")
 
 
 def require_file(target: Path) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,17 +28,23 @@ from redy.pipeline import SliceResult
 from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
-SCHEMA = 5
+SCHEMA = 6
+"""SQLite's user_version of a store. It is read before anything else: a store of another schema is
+refused, whatever it holds. Up to schema 5 it stood elsewhere, and this number is 0."""
+
 _MAGIC = b"SQLite format 3\0"
 _APPLICATION = 0x72656479
 """SQLite's application_id of a store: the letters redy."""
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS parts (
+_PATIENCE = 0.5
+"""Seconds for which a store in use is asked for again: somebody may just be looking at it."""
+
+_TABLES = (
+    "CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT",
+    """CREATE TABLE parts (
     name TEXT PRIMARY KEY, content BLOB NOT NULL, checksum BLOB NOT NULL
-) STRICT;
-CREATE TABLE IF NOT EXISTS slices (
+) STRICT""",
+    """CREATE TABLE slices (
     slice INTEGER PRIMARY KEY,
     status BLOB NOT NULL,
     pool BLOB NOT NULL,
@@ -49,9 +56,28 @@ CREATE TABLE IF NOT EXISTS slices (
     cut_short INTEGER NOT NULL,
     deviation BLOB NOT NULL,
     winners_changed INTEGER NOT NULL,
+    contradicted INTEGER NOT NULL,
     checksum BLOB NOT NULL
-) STRICT;
-"""
+) STRICT""",
+)
+
+_AGAIN = "then the same command goes on from the slices that are finished"
+_DAMAGED = "is damaged", "delete the file, and run again from the start"
+_UNKNOWN = "cannot be used as a store", "name another one with --store"
+_CAUSES = {
+    sqlite3.SQLITE_BUSY: ("is in use by another run", "wait for it or name another --store"),
+    sqlite3.SQLITE_FULL: ("the disk is full", f"free some space, {_AGAIN}"),
+    sqlite3.SQLITE_IOERR: (
+        "cannot be read or written",
+        f"check the disk and limits on the size of files, {_AGAIN}",
+    ),
+    sqlite3.SQLITE_READONLY: ("cannot be written", f"make file and folder writable, {_AGAIN}"),
+    sqlite3.SQLITE_CANTOPEN: ("cannot be opened", "its folder must exist and be writable"),
+    sqlite3.SQLITE_NOTADB: ("is not a redy store", "name another one with --store"),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_ERROR: _DAMAGED,
+}
+"""What SQLite's primary error codes mean for a store, and what to do."""
 
 
 class Store:
@@ -64,40 +90,31 @@ class Store:
 
     Raises:
         StoreError: the file is no store, belongs to another run (the message says what differs),
-            is in use by another process, or cannot be written.
+            is of another schema, in use by another process, or cannot be written.
     """
 
     def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], network: Network) -> None:
         self.path = os.fspath(path)
         self._network = network
-        self._connection = self._open()
+        if self.path != ":memory:":
+            self._require_writable()
+            self._require_database()
+        with self._errors():
+            self._connection = self._owned()
         try:
             with self._errors():
-                self._check(run)
+                self._prepare(run)
         except BaseException:
             self._connection.close()
             raise
 
-    def _open(self) -> sqlite3.Connection:
-        self._require_database()
-        with self._errors():
-            # The connection is used by one thread at a time; joblib hands results to another.
-            connection = sqlite3.connect(self.path, timeout=0.5, check_same_thread=False)
-        try:
-            with self._errors():
-                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-                self._require_store(connection)
-                connection.execute("PRAGMA journal_mode = WAL")
-                connection.execute("PRAGMA synchronous = FULL")
-                connection.execute(f"PRAGMA application_id = {_APPLICATION}")
-                connection.executescript(_TABLES)
-                # An exclusive lock is taken by the first write and held until the end.
-                with connection:
-                    connection.execute("INSERT OR IGNORE INTO meta VALUES ('seconds', '0')")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    def _require_writable(self) -> None:
+        """SQLite logs in the same folder what it is about to write."""
+        for path in (Path(self.path), Path(self.path).absolute().parent):
+            if os.access(path, os.F_OK) and not os.access(path, os.W_OK):
+                raise StoreError(
+                    f"{self.path}: {path} is read-only; make it writable, or name another --store"
+                )
 
     def _require_database(self) -> None:
         """Leave a file of another kind as it is: SQLite would take a short one for an empty one."""
@@ -109,44 +126,100 @@ class Store:
         if head and head != _MAGIC:
             raise StoreError(f"{self.path}: is not a redy store")
 
-    def _require_store(self, connection: sqlite3.Connection) -> None:
-        """Leave the database of another program as it is."""
-        (application,) = connection.execute("PRAGMA application_id").fetchone()
-        tables = connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
-        if application not in {0, _APPLICATION} or (tables and application == 0):
+    def _owned(self) -> sqlite3.Connection:
+        """A connection that alone may read and write the file, until it is closed.
+
+        Of runs that start at once, one gets it: those that fail let go before they ask again, as
+        they would wait for each other in vain.
+        """
+        end = time.monotonic() + _PATIENCE
+        while True:
+            # The connection is used by one thread at a time; joblib hands results to another.
+            connection = sqlite3.connect(
+                self.path, timeout=0, isolation_level=None, check_same_thread=False
+            )
+            try:
+                connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+                connection.execute("BEGIN EXCLUSIVE")
+                connection.execute("COMMIT")  # the lock stays
+            except sqlite3.OperationalError as error:
+                connection.close()
+                if _code(error) != sqlite3.SQLITE_BUSY or time.monotonic() > end:
+                    raise
+            except BaseException:
+                connection.close()
+                raise
+            else:
+                return connection
+            time.sleep(np.random.default_rng().uniform(0.0, 0.05))
+
+    def _prepare(self, run: dict[str, Any]) -> None:
+        """Make the tables of a new store, or check that the store is one of ``run``."""
+        new = self._is_new()
+        self._connection.execute("PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = FULL")
+        if not new:
+            self._check(run)
+            return
+        with self._transaction():
+            self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
+            self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
+            for table in _TABLES:
+                self._connection.execute(table)
+            rows = [("run", json.dumps(run)), ("seconds", "0")]
+            self._connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+
+    def _is_new(self) -> bool:
+        """Whether the file is empty; raises StoreError if it is not a store of this schema."""
+        (application,) = self._connection.execute("PRAGMA application_id").fetchone()
+        (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application == _APPLICATION:
+            if schema == SCHEMA:
+                return False
+            raise StoreError(
+                f"{self.path}: has store schema {schema or '5 or less'}, this redy has schema "
+                f"{SCHEMA}; go on with the redy that began the run, name another store with "
+                "--store, or delete it"
+            )
+        tables = self._connection.execute("SELECT 1 FROM sqlite_master LIMIT 1").fetchone()
+        if application or tables:
             raise StoreError(f"{self.path}: is a SQLite database, but not a redy store")
+        return True
 
     def _check(self, run: dict[str, Any]) -> None:
-        run = {"schema": SCHEMA, **run}
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
-        if row is None:
-            with self._connection:
-                self._connection.execute("INSERT INTO meta VALUES ('run', ?)", [json.dumps(run)])
-            return
         try:
             recorded = json.loads(row[0])
-        except ValueError as error:
+            names = {**run, **recorded}
+        except (TypeError, ValueError) as error:
             raise StoreError(self._damaged("the record of the run")) from error
-        for key, value in run.items():
-            if recorded.get(key) != value:
+        for name in names:
+            if recorded.get(name) != run.get(name):
                 raise StoreError(
-                    f"{self.path}: is the store of another run: its {key} is "
-                    f"{_brief(recorded.get(key))}, this one's is {_brief(value)}; "
+                    f"{self.path}: is the store of another run: its {name} is "
+                    f"{_brief(recorded.get(name))}, this one's is {_brief(run.get(name))}; "
                     "name another store with --store, or delete it"
                 )
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """All that is written within is committed, or none of it."""
+        self._connection.execute("BEGIN")
+        try:
+            yield
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:  # a full disk has ended it already
+                self._connection.execute("ROLLBACK")
+            raise
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.OperationalError as error:
-            if "locked" in str(error):
-                raise StoreError(
-                    f"{self.path}: is in use by another run; wait for it or name another --store"
-                ) from error
-            raise StoreError(f"{self.path}: cannot be used as a store ({error})") from error
         except sqlite3.Error as error:
-            raise StoreError(f"{self.path}: is not a redy store ({error})") from error
+            what, advice = _CAUSES.get(_code(error), _UNKNOWN)
+            raise StoreError(f"{self.path}: {what} ({error}); {advice}") from error
 
     def done(self) -> np.ndarray:
         """The slices that are finished, in ascending order: (n,) int64."""
@@ -176,12 +249,13 @@ class Store:
                 int(result.cut_short),
                 np.float64(result.deviation).tobytes(),
                 result.winners_changed,
+                int(result.contradicted),
             )
             for result in results
         ]
-        with self._errors(), self._connection:
+        with self._errors(), self._transaction():
             self._connection.executemany(
-                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO slices VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 [(*row, _checksum(row)) for row in rows],
             )
             self._spend(seconds)
@@ -190,7 +264,7 @@ class Store:
         """Commit what the slices are made from, and ``seconds`` more of wall time."""
         content = save_tensors({key: np.ascontiguousarray(a) for key, a in arrays.items()})
         row = (name, bytes(content))
-        with self._errors(), self._connection:
+        with self._errors(), self._transaction():
             self._connection.execute(
                 "INSERT OR REPLACE INTO parts VALUES (?, ?, ?)", (*row, _checksum(row))
             )
@@ -222,7 +296,7 @@ class Store:
                 yield self._restored(row)
 
     def _restored(self, row: Sequence[Any]) -> SliceResult:
-        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, changed = row
+        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, *checks = row
         return SliceResult(
             slice=index,
             status=np.frombuffer(status, dtype=np.uint8),
@@ -236,11 +310,12 @@ class Store:
             log=tuple(StageLog(*entry) for entry in json.loads(log)),
             cut_short=bool(cut_short),
             deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
-            winners_changed=changed,
+            winners_changed=checks[0],
+            contradicted=bool(checks[1]),
         )
 
     def _damaged(self, what: str) -> str:
-        return f"{self.path}: {what} is damaged; delete the file, and run again from the start"
+        return f"{self.path}: {what} {'; '.join(_DAMAGED)}"
 
     def close(self) -> None:
         """Release the file."""
@@ -254,6 +329,11 @@ def _checksum(row: Sequence[object]) -> bytes:
         data = entry if isinstance(entry, bytes) else repr(entry).encode()
         digest.update(len(data).to_bytes(8, "little") + data)
     return digest.digest()
+
+
+def _code(error: sqlite3.Error) -> int:
+    """SQLite's primary error code; errors of the Python module itself have none."""
+    return getattr(error, "sqlite_errorcode", -1) & 0xFF
 
 
 def _brief(value: object) -> str:

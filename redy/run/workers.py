@@ -1,4 +1,4 @@
-"""Worker processes: how they are started, stopped by Ctrl-C, and ended with their parent."""
+"""Worker processes: how they start, stop with Ctrl-C and SIGTERM, and end with their parent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from joblib.externals.loky.process_executor import BrokenProcessPool
 from threadpoolctl import ThreadpoolController
 
 from redy.errors import RedyError
-from redy.interrupts import put_off
+from redy.interrupts import STOPPING, put_off
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -60,15 +60,15 @@ def spread(
 
 @contextmanager
 def interrupts_held() -> Iterator[None]:
-    """Hold Ctrl-C back, also from processes started within, for which it stays held back.
+    """Hold Ctrl-C and SIGTERM back, also from processes started within, where they stay held back.
 
-    A terminal sends it to all processes; only this one shall act on it.
+    A terminal, or a batch system, sends them to all processes; only this one shall act on them.
     """
     # Python starts these processes when they are first needed and then forgets what was held.
     resource_tracker.ensure_running()
     loky_resource_tracker.ensure_running()
     with put_off():  # another thread of this process may get it, whatever this one holds back
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)
         try:
             yield
         finally:
@@ -76,8 +76,9 @@ def interrupts_held() -> Iterator[None]:
 
 
 def _prepare_worker(parent: int) -> None:
-    """A worker ignores Ctrl-C also when it replaces another, and ends soon after its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """A worker ignores both also when it replaces another, and ends soon after its parent."""
+    for number in STOPPING:
+        signal.signal(number, signal.SIG_IGN)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -24,6 +24,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
+from redy.interrupts import STOPPING
 from redy.solvers.base import SOLVERS, Capabilities
 from redy.solvers.checks import settled
 from redy.solvers.problem import Answer, Limits, Outcome, Problem
@@ -192,7 +193,8 @@ def _reap(process: subprocess.Popen[bytes], pipe: Connection) -> None:
 
 def serve(descriptor: str, module: str, name: str) -> None:
     """The child's main: answer the questions that come through ``descriptor`` until it closes."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in STOPPING:  # the parent's to handle
+        signal.signal(number, signal.SIG_IGN)
     pipe = Connection(int(descriptor))
     import_module(module)
     questions: SimpleQueue[_Question] = SimpleQueue()

@@ -7,6 +7,7 @@ has slices, and the same command then has to give the bytes of an undisturbed ru
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import signal
@@ -18,13 +19,18 @@ import termios
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
+from redy.errors import StoreError
+from redy.run.store import SCHEMA, Store
 from redy.run.workers import interrupts_held
 from tests.commands import NNET, ONNX, ROOT, Outcome, finish, redy, start
+from tests.stages import tiny
 
 SLICES = 64
 WORDS = (
@@ -65,9 +71,9 @@ def has_progress(out: Path) -> bool:
     return log.exists() and log.stat().st_size > 60_000
 
 
-def begin(out: Path, jobs: int) -> subprocess.Popen[str]:
+def begin(out: Path, jobs: int, **options: object) -> subprocess.Popen[str]:
     """Start the run, and return in the middle of it."""
-    process = start(*WORDS, "--jobs", jobs, "--out", out)
+    process = start(*WORDS, "--jobs", jobs, "--out", out, **options)
     wait_until(lambda: has_progress(out), 120, "slice in the store")
     assert process.poll() is None
     return process
@@ -126,13 +132,16 @@ def test_killed_and_resumed(
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
-def test_stopped_with_ctrl_c_and_resumed(jobs: int, out: Path, undisturbed: bytes) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_and_resumed(
+    number: signal.Signals, jobs: int, out: Path, undisturbed: bytes
+) -> None:
     process = begin(out, jobs)
     began = time.monotonic()
-    os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+    os.killpg(process.pid, number)  # as a terminal does, or a batch system
     outcome = finish(process)
     assert time.monotonic() - began < 10
-    assert outcome.code == 130
+    assert outcome.code == 128 + number
     *earlier, last = outcome.err.splitlines()
     assert last == (
         f"redy: stopped; finished slices are in {out}.store, the same command goes on from there"
@@ -143,6 +152,24 @@ def test_stopped_with_ctrl_c_and_resumed(jobs: int, out: Path, undisturbed: byte
     done = slices_in(out)
     again = resume(out, 3 - jobs)  # with another number of jobs
     assert f"{done} of them in the store already" in again.err
+    assert out.read_bytes() == undisturbed
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_sigterm_where_ctrl_c_is_ignored(jobs: int, out: Path) -> None:
+    """As in a job script, where a shell that is no terminal's starts ``redy ... &``."""
+    process = begin(out, jobs, preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    process.terminate()
+    outcome = finish(process)
+    assert outcome.code == 143
+    assert f"redy: stopped; finished slices are in {out}.store" in outcome.err
+
+
+def test_sigterm_to_a_worker_alone_is_not_heeded(out: Path, undisturbed: bytes) -> None:
+    process = begin(out, 2)
+    for worker in filter(is_worker, children(process.pid)):
+        os.kill(worker, signal.SIGTERM)
+    assert finish(process).code == 0
     assert out.read_bytes() == undisturbed
 
 
@@ -255,7 +282,8 @@ def test_a_store_in_use_is_refused(out: Path) -> None:
         process.communicate(timeout=60)
     assert outcome.code == 7
     assert outcome.err == (
-        f"redy: error: {out}.store: is in use by another run; wait for it or name another --store\n"
+        f"redy: error: {out}.store: is in use by another run (database is locked); "
+        "wait for it or name another --store\n"
     )
 
 
@@ -359,6 +387,93 @@ def test_a_flipped_bit_in_a_proof(store: Path) -> None:
         altered = bytes([status[0] ^ 1]) + status[1:]
         database.execute("UPDATE slices SET status = ? WHERE slice = 1", [altered])
     assert "slice 1 is damaged" in refused(store)
+
+
+def change(store: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(store)) as database, database:
+        for statement in statements:
+            database.execute(statement)
+
+
+@pytest.mark.parametrize(("number", "named"), [(0, "5 or less"), (5, 5), (SCHEMA + 1, SCHEMA + 1)])
+@pytest.mark.parametrize(
+    "also", ["SELECT 1", "DROP TABLE slices", "DELETE FROM meta", "UPDATE meta SET value = '{'"]
+)
+def test_a_store_of_another_schema(number: int, named: object, also: str, store: Path) -> None:
+    """Whatever else is in it: nothing of it is read, or believed to be damaged."""
+    change(store, f"PRAGMA user_version = {number}", also)
+    assert f"has store schema {named}, this redy has schema {SCHEMA}; go on with" in refused(store)
+
+
+def rewrite(store: Path, record: str) -> None:
+    with closing(sqlite3.connect(store)) as database, database:
+        database.execute("UPDATE meta SET value = ? WHERE key = 'run'", [record])
+
+
+@pytest.mark.parametrize("record", ["", "{", "[]", "7", "null", '"run"'])
+def test_a_record_of_the_run_that_is_none(record: str, store: Path) -> None:
+    rewrite(store, record)
+    assert "the record of the run is damaged; delete the file" in refused(store)
+
+
+def test_a_store_without_a_record_of_the_run_is_not_taken_for_this_one_s(store: Path) -> None:
+    change(store, "DELETE FROM meta WHERE key = 'run'")
+    assert "the record of the run is damaged; delete the file" in refused(store)
+
+
+def test_a_record_with_other_entries(store: Path) -> None:
+    with closing(sqlite3.connect(store)) as database:
+        query = "SELECT value FROM meta WHERE key = 'run'"
+        record = json.loads(database.execute(query).fetchone()[0])
+    rewrite(store, json.dumps({**record, "more": 1}))
+    assert "is the store of another run: its more is 1, this one's is null" in refused(store)
+    del record["budget"]
+    rewrite(store, json.dumps(record))
+    assert "is the store of another run: its budget is null, this one's is 20" in refused(store)
+
+
+@pytest.mark.parametrize("table", ["meta", "parts", "slices"])
+def test_a_store_without_a_table(table: str, store: Path) -> None:
+    change(store, f"DROP TABLE {table}")
+    if table != "parts":  # which only an adaptive run reads
+        assert "is damaged (no such table" in refused(store)
+
+
+def test_a_store_that_was_killed_before_it_had_tables(store: Path, tmp_path: Path) -> None:
+    store.unlink()
+    change(store, "PRAGMA journal_mode = WAL")
+    assert store.stat().st_size > 0
+    assert redy("simplify", NNET, *SMALL, "--store", store, "--out", tmp_path / "b").code == 0
+
+
+def test_of_runs_that_start_at_once_one_gets_the_store(tmp_path: Path) -> None:
+    for start_number in range(20):
+        path, ready, over = tmp_path / f"run{start_number % 10}", Barrier(4), Barrier(4)
+
+        def run(path: Path = path, ready: Barrier = ready, over: Barrier = over) -> str:
+            ready.wait()
+            try:
+                opened = Store(path, {"budget": 1}, tiny())
+            except StoreError as error:
+                over.wait()
+                return str(error)
+            over.wait()
+            opened.close()
+            return "owned"
+
+        with ThreadPoolExecutor(4) as pool:
+            found = sorted(future.result() for future in [pool.submit(run) for _ in range(4)])
+        in_use = f"{path}: is in use by another run (database is locked); wait for it or name "
+        assert found == [*[in_use + "another --store"] * 3, "owned"]
+
+
+def test_a_look_at_the_store_does_not_disturb_a_run(store: Path, tmp_path: Path) -> None:
+    """Another program reads it while the run begins, and is done soon."""
+    database = sqlite3.connect(store, check_same_thread=False)
+    database.execute("BEGIN")
+    assert database.execute("SELECT count(*) FROM slices").fetchone() == (2,)
+    threading.Timer(0.2, database.close).start()
+    assert redy("simplify", NNET, *SMALL, "--store", store, "--out", tmp_path / "b").code == 0
 
 
 def test_a_store_in_a_missing_folder(tmp_path: Path) -> None:

@@ -14,7 +14,15 @@ from redy.edits import Criterion, Edit
 from redy.formats.onnx import write_onnx
 from redy.network.evaluate import evaluate
 from tests.commands import NNET, redy, succeed
-from tests.stages import BOX, as_correction, as_line, registered, tiny, wrong
+from tests.stages import (
+    BOX,
+    as_correction,
+    as_line,
+    constant_winner,
+    registered,
+    tiny,
+    wrong,
+)
 
 STAGES = ("--stages", "phase,forward,by_hand", "--budget", 20)
 
@@ -83,12 +91,12 @@ def test_show_of_a_correction(net: Path) -> None:
 
 
 def test_the_winner_alone(net: Path) -> None:
-    with registered("by_hand", wrong, "decision"):
+    with registered("by_hand", constant_winner, "decision"):
         data = simplify(net, *STAGES, "--guarantee", "decision", "--winner", "max")
     assert (data["guarantee"], data["winner"], data["eps"]) == ("decision", "max", None)
     assert data["eps_proved_max"] is None
     assert data["removed_by"]["decision"] == data["solver_trusted_mean"] == 1
-    assert data["winners_changed"] == data["float_deviation_points"]
+    assert data["winners_changed"] == data["slices_contradicted"] == 0
     assert data["proofs"] == {"solver status": 1}
     bundle = net.with_suffix(".redy")
     assert "guarantee decision, the max wins" in succeed("show", bundle)
@@ -98,6 +106,29 @@ def test_the_winner_alone(net: Path) -> None:
     assert part.network.neurons == ()
     assert part.criteria.tolist() == [Criterion.DECISION] * 3
     assert part.edits.tolist() == [Edit.ZERO] * 3
+
+
+def test_a_slice_whose_network_contradicts_its_proof(net: Path) -> None:
+    with registered("by_hand", wrong, "decision"):
+        data = simplify(net, *STAGES, "--guarantee", "decision", "--winner", "max")
+    assert (data["slices"], data["slices_contradicted"], data["winners_changed"]) == (1, 1, 0)
+    assert data["removed_by"]["phase"] == data["removed_mean"] == pytest.approx(1 / 3)
+    assert data["solver_trusted_mean"] == 0
+    assert [row["removed"] for row in data["stages"]] == [pytest.approx(1 / 3), 0, 0]
+    assert data["eps_proved_max"] == 0
+    bundle = net.with_suffix(".redy")
+    assert "1 slices contradicted their proofs" in " ".join(succeed("show", bundle).split())
+    assert package.open(bundle).slices[0].replacements.correction is None
+    assert redy("verify", net, bundle).code == 0
+
+
+@pytest.mark.parametrize(("limit", "cut"), [("1e-9", 4), ("1000", 0)])
+def test_a_result_that_the_time_limit_cut_short_says_so(limit: str, cut: int, net: Path) -> None:
+    data = simplify(net, "--slices", 4, "--budget", 20, "--time-limit", limit)
+    assert data["slices_cut_short"] == cut
+    assert data["removed_mean"] == (0 if cut else pytest.approx(1 / 3))
+    text = " ".join(succeed("show", net.with_suffix(".redy")).split())
+    assert (f"the time limit cut {cut} slices short" in text) == (cut > 0)
 
 
 def test_a_percentage_is_shown_with_what_it_is_of(tmp_path: Path) -> None:

@@ -9,13 +9,13 @@ import pytest
 
 import redy
 from redy.criteria import STAGES, Effort, SliceState, StageLog, chosen_stages
-from redy.edits import Edit, Edits
+from redy.edits import Edit, Edits, Status
 from redy.errors import UsageError
 from redy.formats.networks import in_memory
 from redy.guarantee import Guarantee
 from redy.pipeline import Pipeline, SliceResult
 from redy.verdict import Proof
-from tests.stages import BOX, Change, as_correction, as_line, registered, tiny, wrong
+from tests.stages import BOX, Change, as_correction, as_line, registered, tiny, wrong, wrong_phase
 
 EXACT = [Edit.KEEP, Edit.KEEP, Edit.IDENTITY]
 
@@ -102,11 +102,33 @@ def test_phases_without_what_they_leave_unread() -> None:
         assert part.network.neurons == ()
 
 
-def test_changed_winners_are_counted() -> None:
-    result = simplified(wrong, "decision")
-    assert result.winners_changed == 100
-    assert result.eps_proved == np.inf
-    assert simplified(as_line, "decision").winners_changed == 0
+@pytest.mark.parametrize("guarantee", ["decision", "eps=40"])
+def test_edits_that_the_check_contradicts_are_given_back(guarantee: str) -> None:
+    """Too great a claim falls back to what the phases prove."""
+
+    def lie(state: SliceState) -> SliceState:
+        return replace(wrong(state), eps_proved=np.inf if guarantee == "decision" else 1.0)
+
+    result = simplified(lie, guarantee)
+    assert (result.contradicted, result.winners_changed) == (True, 0)
+    assert result.edits is None
+    assert (result.eps_proved, result.proof) == (0.0, Proof.PROPAGATION)
+    assert result.deviation < 1e-5
+    assert [entry.removed for entry in result.log] == [1, 0, 0]
+    assert Edits.exact(tiny(), result.status).codes.tolist() == EXACT
+    assert not simplified(as_line, guarantee).contradicted
+
+
+@pytest.mark.parametrize("guarantee", ["exact", "eps=0.5", "decision"])
+def test_phases_that_the_check_contradicts_are_not_believed(guarantee: str) -> None:
+    result = simplified(wrong_phase, guarantee)
+    assert (result.contradicted, result.winners_changed) == (True, 0)
+    assert result.status[2] == Status.UNKNOWN_NUMERICAL
+    assert (result.status >= Status.INACTIVE_PROPAGATION).sum() == 0
+    assert result.edits is None
+    assert Edits.exact(tiny(), result.status).removed == 0
+    assert [entry.removed for entry in result.log] == [0, 0, 0]
+    assert result.deviation < 1e-5
 
 
 def test_no_time_is_left_for_a_stage() -> None:
