@@ -474,42 +474,54 @@ def evaluate(
 def export(
     bundle: BundleFile,
     out: Annotated[Path, typer.Option("--out", metavar="FILE", help="The file to write.")],
-    file_format: Annotated[str, typer.Option("--format", help="onnx or nnet.")] = "onnx",
+    file_format: Annotated[str, typer.Option("--format", help="onnx, nnet or c.")] = "onnx",
     index: Annotated[
         int | None,
-        typer.Option("--slice", metavar="I", help="One slice's network. Default: all (onnx only)."),
+        typer.Option("--slice", metavar="I", help="One slice's network. Default: all (onnx, c)."),
     ] = None,
     precision: Annotated[
         int,
-        typer.Option(
-            "--precision", help="Bits of an ONNX file's weights, inputs and outputs: 32 or 64."
-        ),
+        typer.Option("--precision", help="Bits of weights, inputs and outputs: 32 or 64."),
     ] = 32,
     outside: Annotated[
         str | None,
         typer.Option(
             "--outside",
-            metavar="nan|clamp|original",
+            metavar="nan|error|clamp|original",
             help="Of all slices: what becomes of inputs outside of the domain, where nothing is "
-            "proved. nan (default): outputs are NaN. clamp: the nearest point of the domain is "
-            "evaluated. original: the original network is evaluated.",
+            "proved. nan (ONNX, its default): outputs are NaN. error (C, its default): it is what "
+            "the function returns. clamp: the nearest point of the domain is evaluated. original "
+            "(ONNX): the original network is evaluated.",
         ),
     ] = None,
     with_slice: Annotated[
         bool,
         typer.Option(
             "--with-slice",
-            help="Of all slices: a second output 'slice', int64 (n,): the slice of each input, -1 "
-            "outside of the domain.",
+            help="Of an ONNX model of all: a second output 'slice', int64 (n,): the slice of each "
+            "input, -1 outside of the domain.",
         ),
     ] = False,
+    winner: Annotated[
+        str | None,
+        typer.Option(
+            "--winner",
+            metavar="min|max",
+            help="Of C code: which output redy_winner names. Default: that of the guarantee, min.",
+        ),
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Write the network of one slice, or all slices as one ONNX model, to a file.
+    """Write the network of one slice, or all slices as one ONNX model or as C code, to a file.
 
-    Without --slice, the model finds the slice of every input, as the dispatcher does, and computes
-    what the slice's network does: 'input' (n, inputs) to 'output' (n, outputs), any n. It has
-    standard operators only (one of them, TreeEnsembleRegressor, of the standard's part ai.onnx.ml),
+    C code (--format c --out FILE.c) is C99, one file and a header, without dependencies,
+    allocation or global state, its tables in read-only memory: int redy_eval(const float *x, float
+    *y), redy_winner and redy_slice. Compiled with -DREDY_SELF_TEST it is a program that tests
+    itself.
+
+    Without --slice, an ONNX model finds the slice of every input, as the dispatcher does, and
+    computes what the slice's network does: 'input' (n, inputs) to 'output' (n, outputs), any n. It
+    has standard operators only (one of them, TreeEnsembleRegressor, of the standard's part ai.onnx.ml),
     so that it takes the place of the original where ONNX models run. It is not faster than the
     original: all of the network is evaluated. With --precision 32 inputs are single precision
     numbers, and one at an end of the domain may be rounded to the outside: --outside clamp moves it
@@ -527,15 +539,20 @@ def export(
 
     _require_writable(out, bundle)
     opened = Bundle.open(bundle)
-    slices = opened.slicing.slices
-    asked = outside is not None or with_slice
-    if index is not None and asked:
-        raise UsageError("--outside and --with-slice are for all slices; leave out --slice")
-    if index is None and (slices > 1 or asked):
-        way = "nan" if outside is None else outside
-        write_whole(opened, out, file_format, precision, outside=way, slices=with_slice)
-        facts = {"slices": slices, "precision": precision, "outside": way}
-        _emit({**facts, "file_bytes": out.stat().st_size}, as_json, print_whole)
+    of_all = outside is not None or with_slice or winner is not None
+    if index is not None and of_all:
+        raise UsageError("--outside, --with-slice and --winner are for all slices; no --slice then")
+    if index is None and (opened.slicing.slices > 1 or of_all or file_format == "c"):
+        facts = write_whole(
+            opened,
+            out,
+            file_format,
+            precision,
+            outside=outside,
+            slices=with_slice,
+            winner=winner,
+        )
+        _emit(facts, as_json, print_whole)
         return
     part = opened.slices[index or 0]
     write_slice(opened, part, out, file_format, precision)

@@ -266,6 +266,7 @@ def print_whole(data: dict[str, Any]) -> None:
     """A bundle that was exported as one model, for a person."""
     beyond = {
         "nan": "their outputs are NaN",
+        "error": "they are refused with an error code",
         "clamp": "the nearest point of the domain is evaluated",
         "original": "the original network is evaluated",
     }[data["outside"]]
@@ -273,6 +274,11 @@ def print_whole(data: dict[str, Any]) -> None:
     what = f"{data['slices']} slice{'s' * (data['slices'] > 1)} in one model"
     console.print(f"{what}: {data['file_bytes'] / 2**20:.2f} MiB, {data['precision']} bit")
     console.print(f"inputs outside of the domain: {beyond}")
+    if "table_bytes" in data:
+        console.print(
+            f"C99: tables {data['table_bytes'] / 2**10:,.0f} KiB, {data['state_bytes']:,} bytes of "
+            f"stack, {data['macs_most']:,} multiply-accumulates at most; header {data['header']}"
+        )
 
 
 def print_slice(data: dict[str, Any]) -> None:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from redy.dispatch.bundle import Bundle, Slice
+from redy.dispatch.c_code import write_c
 from redy.errors import UsageError
 from redy.formats.atomic import write_bytes
 from redy.formats.nnet import write_nnet
@@ -31,6 +33,8 @@ def write_slice(
         OutputError: the file cannot be written.
     """
     _check(file_format, precision)
+    if file_format not in FORMATS:
+        raise UsageError("--format c holds all slices; leave out --slice")
     FORMATS[file_format](bundle, part, path, precision)
 
 
@@ -40,30 +44,54 @@ def write_whole(
     file_format: str = "onnx",
     precision: int = 32,
     *,
-    outside: str = "nan",
+    outside: str | None = None,
     slices: bool = False,
-) -> None:
-    """Write all slices as one model to ``path``; see :func:`sliced_to_onnx`.
+    winner: str | None = None,
+) -> dict[str, Any]:
+    """Write all slices to ``path``, as one ONNX model or as C code; returns what was written.
+
+    Args:
+        bundle: the simplified network.
+        path: the file.
+        file_format: ``onnx`` (:func:`sliced_to_onnx`) or ``c`` (:func:`write_c`).
+        precision: 32 or 64 bits.
+        outside: what becomes of inputs outside of the domain; see there.
+        slices: of ONNX, a second output.
+        winner: of C code, the rule of ``redy_winner``.
 
     Raises:
-        UsageError: no such format or precision, or no such way to treat inputs outside of the
-            domain.
-        UnsupportedError, NetworkError: the model cannot hold this bundle.
+        UsageError: no such format or precision, or an option that does not go with it.
+        UnsupportedError, NetworkError: the format cannot hold this bundle.
         OutputError: the file cannot be written.
     """
     _check(file_format, precision)
+    facts: dict[str, Any] = {"slices": bundle.slicing.slices, "precision": precision}
+    if file_format == "c":
+        if slices:
+            raise UsageError("--with-slice is for ONNX models; in C code, redy_slice says it")
+        facts["outside"] = outside or "error"
+        code = write_c(
+            bundle.content, path, precision=precision, outside=facts["outside"], winner=winner
+        )
+        return {**facts, **code.report()}
+    if winner is not None:
+        raise UsageError("--winner goes with --format c: an ONNX model has the outputs alone")
     if file_format != "onnx":
         raise UsageError(
             f"--format {file_format}: holds the network of one slice, and there are "
-            f"{bundle.slicing.slices} slices; name one with --slice, or use onnx"
+            f"{bundle.slicing.slices} slices; name one with --slice, or use onnx or c"
         )
-    dtype = _DTYPES[precision]
-    write_bytes(path, sliced_to_onnx(bundle.content, dtype, outside=outside, slices=slices))
+    facts["outside"] = outside or "nan"
+    content = sliced_to_onnx(
+        bundle.content, _DTYPES[precision], outside=facts["outside"], slices=slices
+    )
+    write_bytes(path, content)
+    return {**facts, "file_bytes": len(content)}
 
 
 def _check(file_format: str, precision: int) -> None:
-    if file_format not in FORMATS:
-        raise UsageError(f"--format {file_format}: there is {', '.join(FORMATS)}")
+    if file_format not in (*FORMATS, "c"):
+        raise UsageError(f"--format {file_format}: there is {', '.join(FORMATS)} and c")
     if precision not in _DTYPES:
         raise UsageError(f"--precision {precision}: give 32 or 64")
 

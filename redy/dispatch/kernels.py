@@ -37,7 +37,7 @@ OUTSIDE, UNFIT = -1, -2
 of other sizes than the network's."""
 
 _AHEAD = 512
-"""Weights further on that are asked for: at the end of a page the processor does not do so itself."""
+"""So many weights ahead are asked for: at the end of a page no processor does so by itself."""
 
 _WALKERS = 16
 """Points that go down the tree together."""

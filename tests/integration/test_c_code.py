@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import re
 import shutil
 import subprocess
@@ -10,7 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+import redy
+from redy.cli import app
 from redy.dispatch.c_code import write_c
 from redy.dispatch.evaluator import Evaluator
 from redy.errors import OutputError, UsageError
@@ -134,6 +138,45 @@ def test_fast_math_is_refused_by_the_code(tmp_path: Path) -> None:
     write_c(random_content(4), tmp_path / "net.c")
     with pytest.raises(subprocess.CalledProcessError):
         compiled(tmp_path / "net.c", "-c", "-ffast-math")
+
+
+def test_export_from_the_command_line(demo_bundle: Path, tmp_path: Path) -> None:
+    source = tmp_path / "acas.c"
+    command = ["export", str(demo_bundle), "--format", "c", "--winner", "min", "--out", str(source)]
+    done = CliRunner().invoke(app, [*command, "--json"])
+    assert done.exit_code == 0, done.output
+    report = json.loads(done.stdout)
+    assert report["file_bytes"] == source.stat().st_size
+    assert report["header"] == str(source.with_suffix(".h"))
+    bundle = redy.open(demo_bundle)
+    library = Library(source, 32)
+    lower, upper = bundle.domain.lower, bundle.domain.upper
+    points = bundle.domain.sample(2000, np.random.default_rng(0)).astype(np.float32)
+    points = points[(points > lower).all(axis=1) & (points < upper).all(axis=1)]
+    expected = bundle(points.astype(np.float64))
+    np.testing.assert_allclose(library.outputs(points, 5), expected, atol=1e-5)
+    owners = [library.call("redy_slice", point) for point in points]
+    assert owners == bundle.slice_of(points.astype(np.float64)).tolist()
+    said = CliRunner().invoke(app, command).stdout
+    assert "C99: tables" in said
+    assert "refused with an error code" in said
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--slice", "3"], "leave out --slice"),
+        (["--with-slice"], "redy_slice says it"),
+        (["--outside", "nan"], "outside 'nan'"),
+        (["--out", "net.onnx"], "ends in .c"),
+    ],
+)
+def test_options_that_do_not_go_with_c(options, message, demo_bundle, tmp_path) -> None:
+    out = [] if "--out" in options else ["--out", str(tmp_path / "net.c")]
+    command = ["export", str(demo_bundle), "--format", "c", *options, *out]
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert message in done.stderr
 
 
 @pytest.mark.parametrize(
