@@ -3,15 +3,18 @@
     python -m experiments.agree_formats B.redy --points 1000000
 
 Half of the points are anywhere in the domain, half on faces of slices or next to them, rounded to
-the export's precision first. Slices have to be the same for every point. Outputs are compared with
-those of the bundle, in float64, and with those of the original network. Times are of onnxruntime
+the export's precision first. Slices have to be the same for every point, in the bundle, its
+evaluator, the ONNX model and the C code; outputs are compared in pairs, and the guarantee is
+checked against the original network. Times are of onnxruntime
 with one thread, the original network written by redy in the same precision and measured in turn
 with the export. Exit code 1 if a slice differs, or an output by more than rounding.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -23,6 +26,7 @@ import typer
 
 import redy
 from experiments.agree import near_faces
+from experiments.c_reader import Reader
 from redy.dispatch.export import write_whole
 from redy.formats.onnx import session, to_onnx
 from redy.network.evaluate import evaluate
@@ -54,27 +58,56 @@ def run(model: onnxruntime.InferenceSession, x: np.ndarray) -> tuple[np.ndarray,
     return np.concatenate([y for y, _ in pieces]), np.concatenate([s for _, s in pieces])
 
 
+def kept(bundle: redy.Bundle, points: np.ndarray, outputs: np.ndarray, slack: float) -> np.ndarray:
+    """Where the guarantee holds of ``outputs``, up to ``slack`` of rounding: (n,) bool."""
+    original = evaluate(bundle.network, points)
+    promise = bundle.guarantee
+    if promise.kind != "decision":
+        return np.asarray(np.abs(outputs - original).max(axis=1) <= promise.eps + slack)
+    sign = 1.0 if promise.winner == "min" else -1.0
+    ordered = np.sort(sign * original, axis=1)
+    unique = ordered[:, 1] - ordered[:, 0] > slack
+    same = (sign * outputs).argmin(axis=1) == (sign * original).argmin(axis=1)
+    return np.asarray(same | ~unique)
+
+
 def agree(
-    bundle: redy.Bundle, model: onnxruntime.InferenceSession, count: int, precision: int, seed: int
+    bundle: redy.Bundle,
+    model: onnxruntime.InferenceSession,
+    code: Reader | None,
+    count: int,
+    precision: int,
+    seed: int,
 ) -> bool:
-    """Compare an export with ``bundle`` at ``count`` points, and say how they compare."""
+    """Compare what evaluates ``bundle`` at ``count`` points, and say how they compare."""
     rng = np.random.default_rng(seed)
-    compared = wrong = 0
-    largest = original = scale = 0.0
+    evaluator = bundle.evaluator(precision=precision)
+    compared = wrong = broken = 0
+    apart: dict[str, float] = {}
+    scale = 0.0
     while compared < count:
         x = drawn(bundle, min(_AT_ONCE, count - compared), _DTYPES[precision], rng)
         found, slices = run(model, x)
         exact = x.astype(np.float64)
-        wrong += int((slices != bundle.slice_of(exact)).sum())
-        outputs = bundle(exact)
-        largest = max(largest, float(np.abs(found - outputs).max()))
-        original = max(original, float(np.abs(found - evaluate(bundle.network, exact)).max()))
-        scale = max(scale, float(np.abs(outputs).max()))
+        owners = bundle.slice_of(exact)
+        wrong += int((slices != owners).sum()) + int((evaluator.slice_of(x) != owners).sum())
+        outputs = {"bundle": bundle(exact), "onnx": found, "python": evaluator(x)}
+        if code is not None:
+            said, outputs["c"] = code(x)
+            wrong += int((said[:, 1] != owners).sum())
+        scale = max(scale, float(np.abs(outputs["bundle"]).max()))
+        slack = _ROUNDING[precision] * scale
+        for one, two in combinations(outputs, 2):
+            far = float(np.abs(outputs[one] - outputs[two]).max())
+            apart[f"{one} and {two}"] = max(far, apart.get(f"{one} and {two}", 0.0))
+        for each in outputs.values():
+            broken += int((~kept(bundle, exact, each, slack)).sum())
         compared += len(x)
     print(f"float{precision}: {compared} points, another slice at {wrong}")
-    print(f"float{precision}: largest difference from the bundle {largest:.3g}, ", end="")
-    print(f"from the original network {original:.3g}")
-    return wrong == 0 and largest <= _ROUNDING[precision] * scale
+    for pair, far in apart.items():
+        print(f"float{precision}: {pair} are {far:.3g} apart at most")
+    print(f"float{precision}: the guarantee {bundle.guarantee} fails at {broken}, up to rounding")
+    return wrong == 0 and broken == 0 and max(apart.values()) <= _ROUNDING[precision] * scale
 
 
 def seconds(calls: list[Callable[[], object]]) -> list[float]:
@@ -115,6 +148,7 @@ def main(
     bundle: Path,
     points: Annotated[int, typer.Option(help="How many.")] = 1_000_000,
     seed: Annotated[int, typer.Option(help="Draws them.")] = 0,
+    compiler: Annotated[str, typer.Option(help="Of the exported C code; empty for none.")] = "cc",
 ) -> None:
     """Compare the exports of a bundle with it."""
     opened = redy.open(bundle)
@@ -127,11 +161,15 @@ def main(
             write_whole(opened, out, precision=precision, slices=True)
             made, start = perf_counter() - start, perf_counter()
             model = session(out.read_bytes())
+            code = None
+            if compiler and shutil.which(compiler):
+                command = [compiler, "-std=c99", "-O1"]
+                code = Reader(opened.content, Path(folder), precision, command)
             print(
                 f"float{precision}: {out.stat().st_size} bytes, written in {made:.2f} s, "
                 f"loaded in {perf_counter() - start:.2f} s"
             )
-        agreed &= agree(opened, model, points, precision, seed)
+            agreed &= agree(opened, model, code, points, precision, seed)
         compare_times(opened, model, precision, seed)
     raise typer.Exit(int(not agreed))
 

@@ -12,7 +12,6 @@ counts; the exit code is 1 if a sanitizer or a comparison found something.
 from __future__ import annotations
 
 import shutil
-import subprocess
 import tempfile
 from pathlib import Path
 from typing import Annotated
@@ -21,33 +20,17 @@ import numpy as np
 import typer
 
 import redy
-from redy.dispatch.c_code import write_c
+from experiments.c_reader import REALS, Reader
 from redy.dispatch.entering import ends_in
 
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"]
-REALS = {32: (np.float32, np.uint32), 64: (np.float64, np.uint64)}
-READER = """
-#include <stdio.h>
-#include "net.h"
-int main(void)
-{
-    redy_real x[REDY_INPUTS], y[REDY_OUTPUTS];
-    while (fread(x, sizeof x, 1, stdin) == 1) {
-        int32_t said[3];
-        said[0] = redy_eval(x, y);
-        said[1] = redy_slice(x);
-        said[2] = redy_winner(x);
-        fwrite(said, sizeof said, 1, stdout);
-    }
-    return 0;
-}
-"""
+WHOLE = {32: np.uint32, 64: np.uint64}
 
 
 def hostile(bundle: redy.Bundle, count: int, precision: int, seed: int) -> np.ndarray:
     """(count, inputs) of every kind."""
     rng = np.random.default_rng(seed)
-    real, whole = REALS[precision]
+    real, whole = REALS[precision], WHOLE[precision]
     domain = bundle.domain
     shape = count, domain.dimension
     lower, upper = ends_in(domain, np.dtype(real)).reshape(2, -1)
@@ -91,25 +74,12 @@ def main(
     bundle, wrong = redy.open(path), 0
     with tempfile.TemporaryDirectory() as folder:
         for precision in REALS:
-            source = Path(folder) / "net.c"
-            write_c(bundle.content, source, precision=precision)
-            reader = Path(folder) / "reader.c"
-            reader.write_text(READER)
-            program = Path(folder) / "reader"
             options = ["-std=c99", "-O1", *SANITIZERS]
-            subprocess.run(
-                [compiler, *options, str(source), str(reader), "-o", str(program)], check=True
-            )
+            code = Reader(bundle.content, Path(folder), precision, [compiler, *options])
             done = refused = 0
             while done < inputs:
                 points = hostile(bundle, min(500_000, inputs - done), precision, seed + done)
-                run = subprocess.run(
-                    [program], input=points.tobytes(), capture_output=True, check=False
-                )
-                if run.returncode:
-                    print(run.stderr.decode(errors="replace")[:2000])
-                    raise typer.Exit(1)
-                said = np.frombuffer(run.stdout, np.int32).reshape(-1, 3)
+                said, _ = code(points)
                 slices = expected(bundle, points)
                 wrong += int((said[:, 1] != slices).sum())
                 wrong += int((said[:, 0] != np.minimum(slices, 0)).sum())

@@ -314,7 +314,7 @@ def simplify(
 
     Example: redy simplify acas.onnx --domain acasxu --slices 32768 --jobs 2 --out acas.redy
 
-    Many inputs: redy simplify net.onnx --domain box.json --slicing mid --slices 256 --inputs
+    Many inputs: redy simplify net.onnx --domain box.json --slicing mid --slices 256 --weights
     train.npy --out net.redy
 
     Killed, or stopped with Ctrl-C or SIGTERM, the run goes on when the same command is given again.
@@ -521,8 +521,8 @@ def export(
 
     Without --slice, an ONNX model finds the slice of every input, as the dispatcher does, and
     computes what the slice's network does: 'input' (n, inputs) to 'output' (n, outputs), any n. It
-    has standard operators only (one of them, TreeEnsembleRegressor, of the standard's part ai.onnx.ml),
-    so that it takes the place of the original where ONNX models run. It is not faster than the
+    has standard operators only (one, TreeEnsembleRegressor, of the standard's part ai.onnx.ml), so
+    that it takes the place of the original where ONNX models run. It is not faster than the
     original: all of the network is evaluated. With --precision 32 inputs are single precision
     numbers, and one at an end of the domain may be rounded to the outside: --outside clamp moves it
     back.
