@@ -12,6 +12,7 @@ from redy.edits import Criterion, Edit, Edits, Status
 from redy.errors import RedyError
 from redy.formats.networks import LoadedNetwork, load
 from redy.guarantee import Guarantee
+from redy.merge import merge
 from redy.network.form import Layer, Network
 from redy.simplify import Selection, simplify
 from redy.verdict import Proved, Refuted, Unknown
@@ -38,6 +39,7 @@ __all__ = [
     "Unknown",
     "__version__",
     "load",
+    "merge",
     "open",
     "simplify",
 ]

@@ -202,7 +202,14 @@ def bounds(
 @_reporting
 def simplify(
     net: NetworkFile,
-    out: Annotated[Path, typer.Option("--out", metavar="B.redy", help="The bundle to write.")],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            metavar="B.redy",
+            help="The bundle to write. Needless with --shard; it then holds that shard alone.",
+        ),
+    ] = None,
     domain: DomainOption = None,
     slices: Annotated[
         int | None,
@@ -275,7 +282,37 @@ def simplify(
     ] = None,
     sample: SampleOption = None,
     seed: SeedOption = 0,
-    jobs: Annotated[int, typer.Option("--jobs", metavar="J", help="Worker processes.")] = 1,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", metavar="J", help="Worker processes on this machine (default 1)."),
+    ] = None,
+    backend: Annotated[
+        str,
+        typer.Option(
+            "--backend",
+            metavar="loky|dask|ray",
+            help="What runs the workers: loky on this machine; dask or ray, here or on a cluster "
+            "(pip install 'redy[dask]', 'redy[ray]'). The result is the same.",
+        ),
+    ] = "loky",
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            "--scheduler",
+            metavar="ADDRESS",
+            help="Of dask and ray: the workers of the cluster at this address instead of --jobs "
+            "processes of this machine. What is there must be trusted: it is sent code.",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(
+            "--shard",
+            metavar="I/M",
+            help="Only part I of M of the slices, I from 1, with a --store of its own: a job of an "
+            "array on a cluster. redy merge makes one bundle from the stores.",
+        ),
+    ] = None,
     budget: Annotated[
         int | None,
         typer.Option(
@@ -305,7 +342,7 @@ def simplify(
             "--store",
             metavar="RUN",
             help="SQLite file that keeps finished slices; the same command resumes from it. "
-            "Default: B.redy.store, deleted once the bundle is written.",
+            "Default: B.redy.store, deleted once the bundle is written (not with --shard).",
         ),
     ] = None,
     as_json: AsJson = False,
@@ -317,9 +354,11 @@ def simplify(
     Many inputs: redy simplify net.onnx --domain box.json --slicing mid --slices 256 --weights
     train.npy --out net.redy
 
+    A cluster: redy simplify acas.onnx --domain acasxu --slices 32768 --backend dask --scheduler
+    tcp://10.0.0.1:8786 --out acas.redy
+
     Killed, or stopped with Ctrl-C or SIGTERM, the run goes on when the same command is given again.
     """
-    from redy.formats.bundle import write_run_record
     from redy.formats.domains import read_domain
     from redy.formats.networks import load
     from redy.formats.tables import read_table
@@ -327,12 +366,12 @@ def simplify(
     from redy.run.steps import steps_for_stderr
     from redy.simplify import DEFAULT_BUDGET, Selection
     from redy.simplify import simplify as run
-    from redy.terminal import print_summary
 
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain)
-    kept = Path(f"{out}.store") if store is None else store
-    _require_writable(out, net, kept, *([] if weights is None else [weights]))
+    kept = _store_of(out, store, shard)
+    if out is not None:
+        _require_writable(out, net, kept, *([] if weights is None else [weights]))
     try:
         bundle = run(
             loaded,
@@ -346,7 +385,10 @@ def simplify(
             winner=winner,
             stages=None if stages is None else [name.strip() for name in stages.split(",")],
             selection=Selection(sample, seed),
+            shard=shard,
             jobs=jobs,
+            backend=backend,
+            scheduler=scheduler,
             budget=DEFAULT_BUDGET if budget is None else budget,
             time_limit=time_limit,
             solver=solver,
@@ -358,13 +400,62 @@ def simplify(
         raise type(stop)(
             f"finished slices are in {kept}, the same command goes on from there"
         ) from stop
-    bundle.save(out)
-    timed = {key: bundle.summary[key] for key in ("seconds", "stage_seconds")}
-    write_run_record(out, {**timed, "jobs": jobs})
-    if store is None:
+    ran = {"backend": backend, "jobs": (jobs or 1) if scheduler is None else None}
+    _finish(bundle, out, {**ran, "shard": shard}, as_json)
+    if shard is not None:
+        print(f"redy: shard {shard} is finished; redy merge needs {kept}", file=sys.stderr)
+    elif store is None:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{kept}{suffix}").unlink(missing_ok=True)
+
+
+def _store_of(out: Path | None, store: Path | None, shard: str | None) -> Path:
+    """Where finished slices are kept."""
+    if out is None and shard is None:
+        raise UsageError("--out is missing: name the bundle to write, as in --out acas.redy")
+    if store is not None:
+        return store
+    if out is None:
+        raise UsageError(f"--shard {shard}: name its store with --store, or a bundle with --out")
+    return Path(f"{out}.store")
+
+
+def _finish(bundle: Any, out: Path | None, ran: dict[str, Any], as_json: bool) -> None:
+    """Write the bundle and the record of its run, report it, and say on stderr what failed."""
+    from redy.formats.bundle import write_run_record
+    from redy.terminal import failures, print_summary
+
+    if out is not None:
+        bundle.save(out)
+        timed = {key: bundle.summary[key] for key in ("seconds", "stage_seconds")}
+        write_run_record(out, {**timed, **ran})
     _emit(bundle.summary, as_json, print_summary)
+    failed = bundle.summary["slices_failed"]
+    if failed:
+        print(f"redy: warning: {failures(failed)}", file=sys.stderr)
+
+
+@app.command()
+@_reporting
+def merge(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN...", help="The stores of all shards of one run, in any order."),
+    ],
+    out: Annotated[Path, typer.Option("--out", metavar="B.redy", help="The bundle to write.")],
+    as_json: AsJson = False,
+) -> None:
+    """Make the bundle of a run from the stores of its shards (redy simplify --shard I/M).
+
+    It is the same, to the bit, as if the run had been made in one piece. The stores stay as they
+    are; nothing else is needed, the network is in them.
+
+    Example: redy merge run.1 run.2 run.3 --out acas.redy
+    """
+    from redy.merge import merge as run
+
+    _require_writable(out, *runs)
+    _finish(run(runs), out, {"shards": len(runs)}, as_json)
 
 
 @app.command()

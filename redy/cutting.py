@@ -8,9 +8,10 @@ import numpy as np
 
 from redy.domain import Box
 from redy.formats.networks import LoadedNetwork, in_memory
-from redy.network.split import Split
+from redy.network.split import Split, split
 from redy.run.workers import libraries
 from redy.slicing import Slicing
+from redy.slicing.mid import Mid
 from redy.slicing.mid_fit import Points, best_cells
 
 
@@ -46,5 +47,17 @@ def cut_mid(
     # One thread: sums in another order might give other cells, and a run must find its store.
     with libraries().limit(limits=1):
         parts, slicing = best_cells(loaded.network, domain, layer, cells, points)
+    return Cut(_suffix(loaded, parts), slicing, parts)
+
+
+def recut(loaded: LoadedNetwork, slicing: Slicing) -> Cut:
+    """``loaded`` with the ``slicing`` that was made for it before."""
+    if not isinstance(slicing, Mid):
+        return Cut(loaded, slicing)
+    parts = split(loaded.network, slicing.layer)
+    return Cut(_suffix(loaded, parts), slicing, parts)
+
+
+def _suffix(loaded: LoadedNetwork, parts: Split) -> LoadedNetwork:
     own = in_memory(parts.suffix)
-    return Cut(replace(own, path=loaded.path, file_sha256=loaded.file_sha256), slicing, parts)
+    return replace(own, path=loaded.path, file_sha256=loaded.file_sha256)

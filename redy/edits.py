@@ -53,6 +53,7 @@ class Status(IntEnum):
     ACTIVE_SOLVER = 9
     INACTIVE_DUAL = 10
     ACTIVE_DUAL = 11
+    UNKNOWN_WORKER = 12
 
 
 INACTIVE = {
@@ -293,5 +294,7 @@ def verdict(status: Status, witnesses: np.ndarray) -> Verdict:
             return Unknown(Reason.TIME_LIMIT)
         case Status.UNKNOWN_NUMERICAL:
             return Unknown(Reason.NUMERICAL)
+        case Status.UNKNOWN_WORKER:
+            return Unknown(Reason.WORKER)
         case _:
             return Proved(_PROOF_OF[status])

@@ -20,6 +20,7 @@ from redy.float_check import Finding, FloatCheck
 from redy.formats.networks import LoadedNetwork, Reference
 from redy.guarantee import EXACT, Guarantee
 from redy.network.fold import materialise, plan, plan_many
+from redy.network.form import Network
 from redy.search.witnesses import Witnesses, both_phases, signs_of, unit_pool
 from redy.verdict import Proof
 
@@ -57,6 +58,31 @@ class SliceResult:
     def boxes(self) -> int:
         """Boxes examined by all stages."""
         return sum(entry.boxes for entry in self.log)
+
+    @property
+    def failed(self) -> bool:
+        """Its workers died: nothing was found out, see :func:`unsimplified`."""
+        return not self.log
+
+
+def unsimplified(network: Network, index: int) -> SliceResult:
+    """Slice ``index`` as it is, because workers died of it: no stage was run to its end.
+
+    What no output reads goes, as it would anywhere; that is no matter of the slice.
+    """
+    none = Witnesses(np.zeros(0, dtype=np.uint16), np.zeros((0, network.inputs)))
+    return SliceResult(
+        slice=index,
+        status=np.full(len(network.neurons), Status.UNKNOWN_WORKER, dtype=np.uint8),
+        witnesses=none,
+        edits=None,
+        eps_proved=0.0,
+        proof=Proof.STRUCTURE,
+        log=(),
+        cut_short=False,
+        deviation=0.0,
+        winners_changed=0,
+    )
 
 
 class Pipeline:

@@ -56,6 +56,7 @@ def summarise(
         "slices_done": len(results),
         "slices_cut_short": sum(result.cut_short for result in results),
         "slices_contradicted": sum(result.contradicted for result in results),
+        "slices_failed": [result.slice for result in results if result.failed],
         "neurons": len(network.neurons),
         "guarantee": str(guarantee),
         "winner": guarantee.winner if guarantee.kind == "decision" else None,
@@ -65,7 +66,7 @@ def summarise(
         "removed_by": removed_by,
         "stable_proved_mean": _mean(stable, weights),
         "refuted_mean": _mean(status == Status.REFUTED, weights),
-        "undecided_mean": _mean(~stable & (status != Status.REFUTED), weights),
+        "undecided_mean": _mean(_undecided(status), weights),
         "solver_trusted_mean": solver_trusted(results, status, criteria, weights),
         "layers": _by_layer(network.neurons, status, criteria, weights),
         "stages": _by_stage(job, results, weights),
@@ -83,7 +84,8 @@ def summarise(
         "budget": job.effort.budget,
         "eps_proved_max": _finite(max(result.eps_proved for result in results)),
         "float_deviation_max": max(result.deviation for result in results),
-        "float_deviation_points": len(results) * job.effort.check_points,
+        "float_deviation_points": sum(not result.failed for result in results)
+        * job.effort.check_points,
         "winners_changed": sum(result.winners_changed for result in results),
         "tolerances": {"unit_roundoff": UNIT_ROUNDOFF, "rounding": "outward, float64"},
     }
@@ -103,6 +105,11 @@ def stage_seconds(results: Sequence[SliceResult]) -> dict[str, float]:
         for entry in result.log:
             seconds[entry.name] = seconds.get(entry.name, 0.0) + entry.seconds
     return seconds
+
+
+def _undecided(status: np.ndarray) -> np.ndarray:
+    """Where no phase is proved and none refuted: bool of the shape of ``status``."""
+    return np.asarray((edits_of(status) == Edit.KEEP) & (status != Status.REFUTED))
 
 
 def _finite(value: float) -> float | None:
@@ -161,7 +168,7 @@ def _by_layer(
     weights: np.ndarray,
 ) -> list[dict[str, Any]]:
     layer_of = np.array([k for k, _ in neurons])
-    undecided = (edits_of(status) == Edit.KEEP) & (status != Status.REFUTED)
+    undecided = _undecided(status)
     rows = []
     for k in np.unique(layer_of):
         here = layer_of == k
@@ -190,7 +197,7 @@ def slice_report(part: Slice, original: Network) -> dict[str, Any]:
         "neurons": len(original.neurons),
         "removed": edits.removed,
         "removed_by": {name: int(edits.by(code).sum()) for name, code in _CRITERIA.items()},
-        "undecided": int((part.status < Status.REFUTED).sum()),
+        "undecided": int(_undecided(part.status).sum()),
         "boxes": part.boxes,
         "eps_proved": _finite(part.eps_proved),
         "proof": part.proof.value,

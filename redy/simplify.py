@@ -25,9 +25,11 @@ from redy.network.form import Network
 from redy.pipeline import SliceResult
 from redy.report import stage_seconds, summarise
 from redy.report_mid import of_the_whole
+from redy.run.backends import DEFAULT, Pool, opened
 from redy.run.execute import Job, execute, run_key
 from redy.run.grow import Growth, grow
 from redy.run.progress import Progress
+from redy.run.shards import Shard, keep_whole
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
@@ -84,9 +86,7 @@ def _require_options(slicing: str, grid: object, layer: object, weights: object)
         raise UsageError("--weights goes with --slicing adaptive or mid")
 
 
-def _require_effort(jobs: int, budget: int, time_limit: float | None) -> None:
-    if jobs < 1:
-        raise UsageError(f"--jobs {jobs}: give at least 1")
+def _require_effort(budget: int, time_limit: float | None) -> None:
     if not 1 <= budget <= _MAX_BUDGET:
         raise UsageError(f"--budget {budget}: give between 1 and {_MAX_BUDGET} boxes")
     if time_limit is not None and not time_limit > 0:
@@ -125,7 +125,10 @@ def simplify(
     winner: str | None = None,
     stages: Sequence[str] | None = None,
     selection: Selection | None = None,
-    jobs: int = 1,
+    shard: str | None = None,
+    jobs: int | None = None,
+    backend: str = DEFAULT,
+    scheduler: str | None = None,
     budget: int = DEFAULT_BUDGET,
     time_limit: float | None = None,
     solver: str | None = None,
@@ -155,9 +158,14 @@ def simplify(
         winner: under ``decision``, ``min`` if the least output wins, as in ACAS Xu, else ``max``.
         stages: what is tried, in this order; those that suit the guarantee if left out.
         selection: a random sample of the slices instead of all.
-        jobs: worker processes.
+        shard: ``I/M``: only part I of M of the slices, as one job of an array on a cluster. The
+            bundle holds these slices; :func:`redy.merge` makes one of all from the stores.
+        jobs: worker processes of this machine, 1 by default.
+        backend: what runs them: loky, dask or ray.
+        scheduler: of dask and ray, the address of a cluster whose workers are used instead.
         budget: boxes that branch and bound may examine per slice, about; with the same budget
-            the result does not depend on the machine's speed or the number of jobs.
+            the result does not depend on the machine's speed, the backend, the number of jobs or
+            of shards, or on workers that are killed.
         time_limit: seconds per slice, an outer guard; a slice it cut short is counted as such.
         solver: for the stages that ask one (``milp``): auto, gurobi, highs, scip or z3.
         store: SQLite file that keeps finished slices; the same call resumes from it.
@@ -169,6 +177,7 @@ def simplify(
             culprit.
     """
     _require_options(slicing, grid, layer, weights)
+    part = None if shard is None else Shard.parse(shard)
     promised = Guarantee.parse(guarantee, winner)
     names = chosen_stages(promised, stages)
     loaded = in_memory(net) if isinstance(net, Network) else net
@@ -176,54 +185,75 @@ def simplify(
     if box is None:
         raise UsageError(f"{loaded.path} brings no domain of its own; give one with --domain")
     box.require_dimension(loaded.network.inputs)
-    _require_effort(jobs, budget, time_limit)
+    _require_effort(budget, time_limit)
     parts = 1 if slices is None else slices
     promised = promised.on(loaded.network, box)
     effort = Effort(budget, time_limit, 0, _usable_solver(solver, names))
     selected = selection or Selection()
-    if slicing == Adaptive.name:
-        growth = Growth(loaded.network, promised, box, parts, weights)
-        key = {**run_key(loaded, promised, names, effort), "slicing": growth.describe()}
-        with closing(Store(store or ":memory:", {**key, **vars(selected)}, loaded.network)) as kept:
-            made = Cut(loaded, grow(growth, kept, jobs, steps or Steps()))
-            job, chosen = _job(made, promised, names, effort, selected)
-            return _run(loaded, made, job, chosen, kept, jobs, progress)
-    if slicing == Mid.name:
-        made = cut_mid(loaded, box, parts, layer, weights)
-    else:
-        made = Cut(loaded, cut(box, slices, grid))
-    job, chosen = _job(made, promised, names, effort, selected)
-    key = {**job.key(), **vars(selected)}
-    with closing(Store(store or ":memory:", key, made.base.network)) as kept:
-        return _run(loaded, made, job, chosen, kept, jobs, progress)
+    chosen = {**vars(selected), "shard": None if part is None else str(part)}
+    path = store or ":memory:"
+    with opened(backend, jobs, scheduler) as pool:
+        if slicing == Adaptive.name:
+            growth = Growth(loaded.network, promised, box, parts, weights)
+            key = {**run_key(loaded, promised, names, effort), "slicing": growth.describe()}
+            with closing(Store(path, {**key, **chosen}, loaded.network)) as kept:
+                made = Cut(loaded, grow(growth, kept, pool, steps or Steps()))
+                asked = plan(loaded, made, promised, names, effort, selected)
+                return _run(asked, part, kept, pool, progress)
+        if slicing == Mid.name:
+            made = cut_mid(loaded, box, parts, layer, weights)
+        else:
+            made = Cut(loaded, cut(box, slices, grid))
+        asked = plan(loaded, made, promised, names, effort, selected)
+        with closing(Store(path, {**asked.job.key(), **chosen}, made.base.network)) as kept:
+            return _run(asked, part, kept, pool, progress)
 
 
-def _job(
-    made: Cut, guarantee: Guarantee, stages: tuple[str, ...], effort: Effort, selected: Selection
-) -> tuple[Job, np.ndarray]:
-    """What the workers need to know, and which slices are simplified."""
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """What a run is to do.
+
+    Attributes:
+        loaded: the network.
+        made: how it is cut.
+        job: what the workers need to know.
+        chosen: (n,) the slices that are simplified, by all shards together.
+    """
+
+    loaded: LoadedNetwork
+    made: Cut
+    job: Job
+    chosen: np.ndarray
+
+
+def plan(
+    loaded: LoadedNetwork,
+    made: Cut,
+    guarantee: Guarantee,
+    stages: tuple[str, ...],
+    effort: Effort,
+    selected: Selection,
+) -> Plan:
+    """What has to be done for what was asked."""
     chosen = selected.of(made.slicing)
     checked = replace(effort, check_points=-(-_CHECK_POINTS // len(chosen)) + 1)
-    return Job(made.base, made.slicing, checked, guarantee, stages), chosen
+    return Plan(loaded, made, Job(made.base, made.slicing, checked, guarantee, stages), chosen)
 
 
 def _run(
-    loaded: LoadedNetwork,
-    made: Cut,
-    job: Job,
-    chosen: np.ndarray,
-    store: Store,
-    jobs: int,
-    progress: Progress | None,
+    asked: Plan, part: Shard | None, store: Store, pool: Pool, progress: Progress | None
 ) -> Bundle:
+    chosen = asked.chosen if part is None else part.of(asked.chosen)
+    if part is not None:
+        keep_whole(store, asked.loaded, asked.made.slicing)
     with progress or Progress() as shown:
-        execute(job, chosen, store, jobs, shown)
-        return _collect(loaded, made, job, store)
+        execute(asked.job, chosen, store, pool, shown)
+        return collect(asked, list(store.results()), store.seconds)
 
 
-def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle:
-    """The bundle of all slices in ``store``."""
-    results = list(store.results())
+def collect(asked: Plan, results: Sequence[SliceResult], seconds: float) -> Bundle:
+    """The bundle of ``results``, which took so long, in the order of the slices."""
+    job, made = asked.job, asked.made
     network = job.loaded.network
     status = np.stack([result.status for result in results])
     own = [result.edits for result in results]
@@ -233,9 +263,9 @@ def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle
     summary = summarise(job, results, criteria, folded, macs)
     slices = np.array([result.slice for result in results], dtype=np.int64)
     if made.parts is not None and isinstance(made.slicing, Mid):
-        summary = of_the_whole(summary, loaded, made.parts, made.slicing, slices, codes)
+        summary = of_the_whole(summary, asked.loaded, made.parts, made.slicing, slices, codes)
     content = Content(
-        network=loaded.network,
+        network=asked.loaded.network,
         slicing=job.slicing,
         guarantee=job.guarantee,
         slices=slices,
@@ -245,7 +275,7 @@ def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle
         sealed=Sealed.seal(_evidence(network, results, status, criteria)),
         summary=summary,
     )
-    return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})
+    return Bundle(content, {"seconds": seconds, "stage_seconds": stage_seconds(results)})
 
 
 def _evidence(

@@ -170,9 +170,18 @@ def sentences(data: dict[str, Any]) -> list[str]:
             f"at check points, {data['slices_contradicted']} slices contradicted their proofs, and "
             "fell back to fewer edits: a defect in redy or in a solver, please report it"
         )
+    if data.get("slices_failed"):
+        said.append(failures(data["slices_failed"]))
     if data["seconds"] is not None:
         said.append(f"time: {data['seconds']:.1f} s")
     return said
+
+
+def failures(slices: list[int]) -> str:
+    """What became of slices whose workers died."""
+    shown = ", ".join(map(str, slices[:_INTERVALS]))
+    more = f" and {len(slices) - _INTERVALS} more" if len(slices) > _INTERVALS else ""
+    return f"kept as they are, as the worker died each time: {len(slices)} slices ({shown}{more})"
 
 
 def _about_mid(mid: dict[str, Any]) -> list[str]:

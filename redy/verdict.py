@@ -27,6 +27,7 @@ class Reason(Enum):
     BUDGET = "work budget spent"
     TIME_LIMIT = "time limit reached"
     NUMERICAL = "numerical"
+    WORKER = "its worker process died"
 
 
 @dataclass(frozen=True)

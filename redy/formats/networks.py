@@ -60,11 +60,13 @@ def load(path: str | os.PathLike[str]) -> LoadedNetwork:
         UnsupportedError, NetworkError, DomainError: see the readers of each format.
     """
     file = os.fspath(path)
-    suffix = Path(file).suffix.lower().removeprefix(".")
-    if suffix not in FORMATS:
-        accepted = " or ".join(f".{name}" for name in FORMATS)
-        raise FormatError(f"{file}: redy reads networks from {accepted} files")
-    content = read_bytes(file)
+    _format(file)
+    return parse(read_bytes(file), file)
+
+
+def parse(content: bytes, file: str) -> LoadedNetwork:
+    """The network that ``content``, of a file with the name ``file``, holds; as :func:`load`."""
+    suffix = _format(file)
     digest = hashlib.sha256(content).hexdigest()
     if suffix == "onnx":
         imported = import_model(content, file)
@@ -72,6 +74,14 @@ def load(path: str | os.PathLike[str]) -> LoadedNetwork:
     network, domain, header = parse_nnet(decode(content, file), file)
     exported = import_model(to_onnx(network, np.float64), file)
     return LoadedNetwork(file, suffix, digest, network, domain, exported, header)
+
+
+def _format(file: str) -> str:
+    suffix = Path(file).suffix.lower().removeprefix(".")
+    if suffix not in FORMATS:
+        accepted = " or ".join(f".{name}" for name in FORMATS)
+        raise FormatError(f"{file}: redy reads networks from {accepted} files")
+    return suffix
 
 
 def in_memory(network: Network) -> LoadedNetwork:

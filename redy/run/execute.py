@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property, partial
 from typing import Any
@@ -14,18 +14,23 @@ import numpy as np
 from redy.criteria import STAGES, Effort
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
-from redy.pipeline import Pipeline, SliceResult
+from redy.pipeline import Pipeline, SliceResult, unsimplified
+from redy.run.backends import Pool
 from redy.run.progress import Progress
+from redy.run.spread import Lost, spread
 from redy.run.store import Store
-from redy.run.workers import libraries, spread
+from redy.run.workers import libraries
 from redy.slicing import Slicing
 from redy.solvers import versions
 from redy.version import __version__
 
-_TASK_SLICES = 16
-_TASK_BOXES = 320_000
-"""A task is about a second of work, so that little is lost when a run is stopped, and few are so
-small that what is done once per task counts."""
+_TASK_SECONDS = 1.0
+"""How long a task shall take."""
+_MOST_SLICES = 256
+"""More in one task would be much to hold in memory."""
+_BOXES_A_SECOND = 320_000
+_FIRST_SLICES = 16
+"""What is assumed of the first tasks: so many boxes a second, and so many slices at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,57 +97,90 @@ def _checksum(array: np.ndarray) -> str:
     return digest.hexdigest()
 
 
-def execute(job: Job, slices: np.ndarray, store: Store, jobs: int, progress: Progress) -> None:
-    """Simplify those of ``slices`` (n,) that ``store`` lacks, with ``jobs`` processes.
+def execute(job: Job, slices: np.ndarray, store: Store, pool: Pool, progress: Progress) -> None:
+    """Simplify those of ``slices`` (n,) that ``store`` lacks.
+
+    A slice whose worker dies again and again is kept as it is (:func:`redy.pipeline.unsimplified`),
+    and tried anew when the run is taken up.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C; workers are ended, what was finished is in the store.
-        RedyError: a worker died; what was finished is in the store.
+        RedyError: workers cannot be had; what was finished is in the store.
     """
-    done = store.done()
+    done = np.setdiff1d(store.done(), store.failed())
     missing = np.setdiff1d(slices, done)
     progress.start(total=len(slices), done=len(slices) - len(missing))
     # In random order, hard and easy slices mix and the estimate of the time left is honest from the
     # start; a slice's result depends on the slice alone.
-    missing = np.random.default_rng(0).permutation(missing)
-    size = _task_size(len(missing), job.effort.budget, jobs)
-    tasks = [missing[start : start + size] for start in range(0, len(missing), size)]
+    parts = Parts(np.random.default_rng(0).permutation(missing), pool, job.effort.budget)
     clock = time.perf_counter()
-    finished = _results(job, tasks, jobs)
+    finished = spread(pool, partial(_work, job), parts, one_by_one)
     try:
-        for results in finished:
+        for made in finished:
+            results = _results(job, made)
+            if isinstance(made, Made):
+                parts.took(made)
             now = time.perf_counter()
             store.add(results, now - clock)
             clock = now
             progress.advance(results)
     except BaseException as error:
-        finished.throw(error)  # wherever it came from, joblib ends the workers at once
+        finished.throw(error)  # wherever it came from, tasks are given up at once
         raise
 
 
-def _task_size(slices: int, budget: int, jobs: int) -> int:
-    """Slices per task: few when they may be long, or when there are few for each worker."""
-    return max(1, min(_TASK_SLICES, _TASK_BOXES // budget, slices // (4 * jobs)))
+@dataclass(frozen=True, eq=False)
+class Made:
+    """What became of a task, and the seconds that it took."""
+
+    results: list[SliceResult]
+    seconds: float
 
 
-def _results(
-    job: Job, tasks: Sequence[np.ndarray], jobs: int
-) -> Generator[list[SliceResult], None, None]:
-    if jobs == 1 or len(tasks) <= 1:
-        for task in tasks:
-            yield _work(job, task)
-        return
-    died = (
-        "the slices finished before are kept in the store, if one was named: try again, with fewer "
-        "jobs if memory is short"
-    )
-    yield from spread(partial(_work, job), tasks, jobs, died=died)
+def _results(job: Job, made: Made | Lost[np.ndarray]) -> list[SliceResult]:
+    if isinstance(made, Made):
+        return made.results
+    return [unsimplified(job.loaded.network, int(index)) for index in made.task]
+
+
+def one_by_one(task: np.ndarray) -> Iterable[np.ndarray]:
+    """The slices of ``task`` as tasks of their own."""
+    return np.split(task, len(task))
+
+
+class Parts:
+    """``slices`` (n,) in tasks of about a second, by what the last ones took.
+
+    So little is lost when a run is stopped, and few tasks are so small that what is done once per
+    task counts. There are always some for each worker of ``pool``. No result depends on the sizes.
+    """
+
+    def __init__(self, slices: np.ndarray, pool: Pool, budget: int) -> None:
+        self._slices, self._pool, self._next = slices, pool, 0
+        self._seconds = max(budget / _BOXES_A_SECOND, 1.0 / _FIRST_SLICES)
+
+    def took(self, made: Made) -> None:
+        """What a task was, and how long it took."""
+        latest = made.seconds / len(made.results)
+        self._seconds = 0.5 * self._seconds + 0.5 * latest
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self
+
+    def __next__(self) -> np.ndarray:
+        left = len(self._slices) - self._next
+        if not left:
+            raise StopIteration
+        size = int(min(_TASK_SECONDS / self._seconds, left // (4 * self._pool.slots), _MOST_SLICES))
+        start, self._next = self._next, self._next + max(1, size)
+        return self._slices[start : self._next]
 
 
 _pipelines: dict[str, Pipeline] = {}
 
 
-def _work(job: Job, task: np.ndarray) -> list[SliceResult]:
+def _work(job: Job, task: np.ndarray) -> Made:
+    begin = time.perf_counter()
     name = repr(job.key())
     if name not in _pipelines:
         _pipelines.clear()
@@ -150,4 +188,5 @@ def _work(job: Job, task: np.ndarray) -> list[SliceResult]:
     lower, upper = job.slicing.boxes(task)
     # Matrices are small: threads would spend more time waiting for each other than computing.
     with libraries().limit(limits=1):
-        return _pipelines[name].run([int(index) for index in task], lower, upper)
+        results = _pipelines[name].run([int(index) for index in task], lower, upper)
+    return Made(results, time.perf_counter() - begin)

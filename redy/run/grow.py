@@ -15,9 +15,11 @@ from redy.domain import Box
 from redy.errors import UsageError
 from redy.guarantee import Guarantee
 from redy.network.form import Network
+from redy.run.backends import Here, Pool
+from redy.run.spread import spread_all
 from redy.run.steps import Steps
 from redy.run.store import Store
-from redy.run.workers import libraries, spread
+from redy.run.workers import libraries
 from redy.slicing.adaptive import Adaptive, require_few_inputs
 from redy.slicing.growth import Guide, Node, Outlook, Tree
 
@@ -81,21 +83,22 @@ class Growth:
         return {"name": Adaptive.name, "leaves": self.leaves, "domain": ends, "inputs": inputs}
 
 
-def grow(asked: Growth, store: Store, jobs: int, steps: Steps) -> Adaptive:
-    """The slicing, taken up from ``store`` where it was left; the same for any number of ``jobs``.
+def grow(asked: Growth, store: Store, pool: Pool, steps: Steps) -> Adaptive:
+    """The slicing, taken up from ``store`` where it was left; the same for any ``pool``.
 
     Raises:
         KeyboardInterrupt: after Ctrl-C; the store holds the tree of seconds ago.
-        RedyError: a worker died.
+        RedyError: workers died.
     """
-    grower = _Grower(asked, store, jobs, steps)
+    grower = _Grower(asked, store, pool, steps)
     with steps:
         return grower.grown()
 
 
 class _Grower:
-    def __init__(self, asked: Growth, store: Store, jobs: int, steps: Steps) -> None:
-        self._asked, self._store, self._jobs, self._steps = asked, store, jobs, steps
+    def __init__(self, asked: Growth, store: Store, pool: Pool, steps: Steps) -> None:
+        self._asked, self._store, self._pool, self._steps = asked, store, pool, steps
+        self._work = partial(_outlooks, asked.network, asked.guarantee)
         self._tree = Tree(asked.domain, asked.inputs)
         self._kept_at = time.perf_counter()
         self._leaves = 1
@@ -132,10 +135,8 @@ class _Grower:
             self._task(found, range(start, min(start + _TASK_BOXES, len(found))))
             for start in range(0, len(found), _TASK_BOXES)
         ]
-        work = partial(_outlooks, self._asked.network, self._asked.guarantee)
-        alone = self._jobs == 1 or len(tasks) < self._jobs
-        results = map(work, tasks) if alone else spread(work, tasks, self._jobs, died=_DIED)
-        for places, outlooks in results:
+        pool = self._pool if len(tasks) > 1 and len(tasks) >= self._pool.slots else Here()
+        for places, outlooks in spread_all(pool, self._work, tasks, died=_DIED):
             for place, outlook in zip(places, outlooks, strict=True):
                 found[place].outlook = outlook
 

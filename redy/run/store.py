@@ -88,14 +88,19 @@ class Store:
         run: what the results depend on, as JSON; a store of another run is refused.
         network: the network that is simplified.
 
+    Attributes:
+        run: what is recorded, the same.
+
     Raises:
         StoreError: the file is no store, belongs to another run (the message says what differs),
             is of another schema, in use by another process, or cannot be written.
     """
 
-    def __init__(self, path: str | os.PathLike[str], run: dict[str, Any], network: Network) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], run: dict[str, Any] | None, network: Network | None
+    ) -> None:
         self.path = os.fspath(path)
-        self._network = network
+        self._inputs = 0 if network is None else network.inputs
         if self.path != ":memory:":
             self._require_writable()
             self._require_database()
@@ -103,10 +108,22 @@ class Store:
             self._connection = self._owned()
         try:
             with self._errors():
-                self._prepare(run)
+                self.run = self._prepared(run)
         except BaseException:
             self._connection.close()
             raise
+
+    @classmethod
+    def reopened(cls, path: str | os.PathLike[str]) -> Store:
+        """The store at ``path``, whatever its run; its parts can be read, but no slices.
+
+        Raises:
+            StoreError: there is none, or as the constructor.
+        """
+        file = Path(path)
+        if not file.is_file() or not file.stat().st_size:
+            raise StoreError(f"{os.fspath(path)}: there is no such store")
+        return cls(path, None, None)
 
     def _require_writable(self) -> None:
         """SQLite logs in the same folder what it is about to write."""
@@ -153,14 +170,15 @@ class Store:
                 return connection
             time.sleep(np.random.default_rng().uniform(0.0, 0.05))
 
-    def _prepare(self, run: dict[str, Any]) -> None:
-        """Make the tables of a new store, or check that the store is one of ``run``."""
+    def _prepared(self, run: dict[str, Any] | None) -> dict[str, Any]:
+        """The run of the store, of which a new one is made; one that is there must be ``run``."""
         new = self._is_new()
         self._connection.execute("PRAGMA journal_mode = WAL")
         self._connection.execute("PRAGMA synchronous = FULL")
         if not new:
-            self._check(run)
-            return
+            return self._recorded(run)
+        if run is None:
+            raise StoreError(f"{self.path}: holds no run")
         with self._transaction():
             self._connection.execute(f"PRAGMA application_id = {_APPLICATION}")
             self._connection.execute(f"PRAGMA user_version = {SCHEMA}")
@@ -168,6 +186,7 @@ class Store:
                 self._connection.execute(table)
             rows = [("run", json.dumps(run)), ("seconds", "0")]
             self._connection.executemany("INSERT INTO meta VALUES (?, ?)", rows)
+        return run
 
     def _is_new(self) -> bool:
         """Whether the file is empty; raises StoreError if it is not a store of this schema."""
@@ -186,20 +205,22 @@ class Store:
             raise StoreError(f"{self.path}: is a SQLite database, but not a redy store")
         return True
 
-    def _check(self, run: dict[str, Any]) -> None:
+    def _recorded(self, run: dict[str, Any] | None) -> dict[str, Any]:
+        """The run that is recorded, which must be ``run`` if that is given."""
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
         try:
-            recorded = json.loads(row[0])
-            names = {**run, **recorded}
+            recorded = dict(json.loads(row[0]))
         except (TypeError, ValueError) as error:
             raise StoreError(self._damaged("the record of the run")) from error
-        for name in names:
-            if recorded.get(name) != run.get(name):
+        wanted = recorded if run is None else run
+        for name in {**wanted, **recorded}:
+            if recorded.get(name) != wanted.get(name):
                 raise StoreError(
                     f"{self.path}: is the store of another run: its {name} is "
-                    f"{_brief(recorded.get(name))}, this one's is {_brief(run.get(name))}; "
+                    f"{_brief(recorded.get(name))}, this one's is {_brief(wanted.get(name))}; "
                     "name another store with --store, or delete it"
                 )
+        return recorded
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -225,6 +246,13 @@ class Store:
         """The slices that are finished, in ascending order: (n,) int64."""
         with self._errors():
             rows = self._connection.execute("SELECT slice FROM slices ORDER BY slice").fetchall()
+        return np.array([row[0] for row in rows], dtype=np.int64)
+
+    def failed(self) -> np.ndarray:
+        """The slices of :meth:`done` that are kept as they are, for their workers died: (n,)."""
+        with self._errors():
+            query = "SELECT slice FROM slices WHERE log = '[]' ORDER BY slice"
+            rows = self._connection.execute(query).fetchall()
         return np.array([row[0] for row in rows], dtype=np.int64)
 
     @property
@@ -302,7 +330,7 @@ class Store:
             status=np.frombuffer(status, dtype=np.uint8),
             witnesses=Witnesses(
                 np.frombuffer(pool, dtype="<u2"),
-                np.frombuffer(found, dtype="<f4").reshape(-1, self._network.inputs),
+                np.frombuffer(found, dtype="<f4").reshape(-1, self._inputs),
             ),
             edits=edits_from_bytes(edits),
             eps_proved=float(np.frombuffer(eps, dtype=np.float64)[0]),

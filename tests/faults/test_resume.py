@@ -249,17 +249,6 @@ def test_ctrl_c_is_held_back_while_workers_start_but_not_lost(threads: int) -> N
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
-def test_a_killed_worker_is_told(out: Path) -> None:
-    process = begin(out, 2)
-    victim = next(filter(is_worker, children(process.pid)))
-    os.kill(victim, signal.SIGKILL)
-    outcome = finish(process)
-    assert outcome.code == 1
-    assert outcome.err.splitlines()[-1].startswith("redy: error: a worker process was killed or")
-    assert "Traceback" not in outcome.err
-    assert 0 < slices_in(out) < SLICES
-
-
 def test_killed_again_and_again(out: Path, undisturbed: bytes) -> None:
     # At moments that are not chosen: while it starts, opens the store, works, writes the bundle.
     for delay in (0.5, 0.8, 1.0, 1.3, 1.7):

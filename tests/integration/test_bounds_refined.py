@@ -146,7 +146,7 @@ def _broken(task: int) -> int:
 
 
 def test_a_worker_that_dies_is_told() -> None:
-    with pytest.raises(package.RedyError, match="a worker process was killed"):
+    with pytest.raises(package.RedyError, match="worker processes were killed"):
         list(Workers(2, Steps())("tasks", _broken, [0, 1, 2, 3]))
 
 

@@ -52,8 +52,10 @@ COMMANDS = {
     ],
     "simplify": [
         "--domain", "--slices", "--grid", "--slicing", "--guarantee", "--winner", "--stages",
-        "--sample", "--seed", "--jobs", "--budget", "--time-limit", "--store", "--out", "--json",
+        "--sample", "--seed", "--jobs", "--backend", "--scheduler", "--shard", "--budget",
+        "--time-limit", "--store", "--out", "--json",
     ],
+    "merge": ["--out", "--json"],
     "show": ["--slice", "--plot", "--html", "--inputs", "--at", "--json"],
     "eval": ["--out"],
     "export": [

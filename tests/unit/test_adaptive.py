@@ -15,6 +15,7 @@ from redy.errors import DomainError, RedyError, UsageError
 from redy.guarantee import EXACT, Guarantee
 from redy.network.evaluate import evaluate, preactivations
 from redy.run import grow as growing
+from redy.run.backends import Here, opened
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
@@ -47,7 +48,8 @@ def grown(network: redy.Network, leaves: int, jobs: int = 1, **more: Any) -> Ada
     asked = Growth(network, more.pop("guarantee", EXACT), SQUARE, leaves, **more)
     store = Store(":memory:", {}, network)
     try:
-        return grow(asked, store, jobs, Steps())
+        with opened("loky", jobs) as pool:
+            return grow(asked, store, pool, Steps())
     finally:
         store.close()
 
@@ -211,7 +213,7 @@ def test_a_tree_taken_up_again_grows_to_the_same(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(growing, "_KEEP_EVERY", 0.0)
     asked = Growth(network, EXACT, SQUARE, 120)
     store = Store(":memory:", {}, network)
-    whole = grow(asked, store, 1, Steps())
+    whole = grow(asked, store, Here(), Steps())
     finished = store.part("tree")
     store.close()
     assert finished is not None
@@ -226,11 +228,11 @@ def test_a_tree_taken_up_again_grows_to_the_same(monkeypatch: pytest.MonkeyPatch
 
     store = Store(":memory:", {}, network)
     with pytest.raises(KeyboardInterrupt):
-        grow(asked, store, 1, Stopped())
+        grow(asked, store, Here(), Stopped())
     halfway = store.part("tree")
     assert halfway is not None
     assert 1 < len(halfway["cut"]) < len(finished["cut"])
-    again = grow(asked, store, 1, Steps())
+    again = grow(asked, store, Here(), Steps())
     store.close()
     np.testing.assert_array_equal(again.arrays()["cuts"], whole.arrays()["cuts"])
 
