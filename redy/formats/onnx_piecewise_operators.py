@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from redy.errors import UnsupportedError
 from redy.formats import affine
 from redy.formats.affine import Affine
 from redy.formats.onnx_affine_operators import aligned, operand, reduced_positions
@@ -13,6 +14,8 @@ from redy.formats.onnx_graph import Node, Value
 from redy.formats.onnx_import import Entry, Import, Operand, Readout
 from redy.formats.onnx_operators import broadcast, positions, rule
 from redy.formats.onnx_windows import kernel_shape, windows
+
+_MOST_MAXIMA = 2**11
 
 
 def _source(node: Node, index: int) -> Operand:
@@ -179,6 +182,10 @@ def _reduce_max(state: Import, node: Node) -> list[Value]:
 
 def _largest(state: Import, source: Operand, columns: np.ndarray) -> Affine:
     """Row-wise maximum of source[columns] (rows, m), -1 left out, by a balanced tree of maxima."""
+    if columns.shape[1] > _MOST_MAXIMA:
+        raise UnsupportedError(
+            f"the maximum of {columns.shape[1]} values at once is more than redy lowers to ReLUs"
+        )
     there = columns >= 0
     first = columns[np.arange(len(columns)), there.argmax(axis=1)]
     filled = np.where(there, columns, first[:, None])
