@@ -28,6 +28,7 @@ from redy.report_mid import of_the_whole
 from redy.run.execute import Job, execute, run_key
 from redy.run.grow import Growth, grow
 from redy.run.progress import Progress
+from redy.run.rows import require_run, unreadable_as
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
@@ -218,16 +219,22 @@ def _run(
 ) -> Bundle:
     with progress or Progress() as shown:
         execute(job, chosen, store, jobs, shown)
-        return _collect(loaded, made, job, store)
+        return _collect(loaded, made, job, chosen, store)
 
 
-def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle:
-    """The bundle of all slices in ``store``."""
+def _collect(
+    loaded: LoadedNetwork, made: Cut, job: Job, chosen: np.ndarray, store: Store
+) -> Bundle:
+    """The bundle of the slices ``chosen``, which are all that ``store`` holds."""
     results = list(store.results())
     network = job.loaded.network
     status = np.stack([result.status for result in results])
     own = [result.edits for result in results]
     codes, criteria = codes_and_criteria(network, status, own)
+    evidence = _evidence(network, results, status, criteria)
+    with unreadable_as(store.damaged("what it says of the slices")):
+        require_run(results, chosen, job.guarantee)
+        evidence.require_fit(codes)
     edits = EditTable.collect(network, codes, own)
     folded, macs = plan_many(network, edits.shapes, edits.skips_input)
     summary = summarise(job, results, criteria, folded, macs)
@@ -242,7 +249,7 @@ def _collect(loaded: LoadedNetwork, made: Cut, job: Job, store: Store) -> Bundle
         edits=edits,
         eps_proved=np.array([result.eps_proved for result in results]),
         folded=folded,
-        sealed=Sealed.seal(_evidence(network, results, status, criteria)),
+        sealed=Sealed.seal(evidence),
         summary=summary,
     )
     return Bundle(content, {"seconds": store.seconds, "stage_seconds": stage_seconds(results)})

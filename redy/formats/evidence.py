@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import inf, prod
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -105,6 +105,7 @@ class Sealed:
         streams: table -> zlib stream, as an array of bytes.
         proofs: the names of the proofs that table ``proof`` counts.
         positions: number p of positions in the pool.
+        room: bytes that a table may take; a file of any size can ask for a thousand times that.
 
     Raises:
         ValueError, LookupError: a stream is missing, or is no array of bytes.
@@ -113,6 +114,7 @@ class Sealed:
     streams: Mapping[str, np.ndarray]
     proofs: Sequence[str]
     positions: int
+    room: float = inf
 
     def __post_init__(self) -> None:
         if any(self.streams[name].dtype != np.uint8 for name in _TABLES):
@@ -167,6 +169,8 @@ class Sealed:
 
     def _table(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
         size = prod(shape) * np.dtype(dtype).itemsize
+        if size > self.room:
+            raise ValueError(f"its table {name} is out of proportion to the file")
         stream = zlib.decompressobj()
         content = stream.decompress(self.streams[name].tobytes(), size + 1)
         if len(content) != size or not stream.eof or stream.unused_data:

@@ -15,6 +15,7 @@ from redy.domain import Box
 from redy.errors import UsageError
 from redy.guarantee import Guarantee
 from redy.network.form import Network
+from redy.run.rows import unreadable_as
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.run.workers import libraries, spread
@@ -153,8 +154,9 @@ class _Grower:
         if record is None:
             self._look([self._tree.root])
         else:
-            self._thoughts = int(record["thoughts"][0])
-            self._tree.restore(record)
+            with unreadable_as(self._store.damaged(f"the {_RECORD}")):
+                self._thoughts = int(record["thoughts"][0])
+                self._tree.restore(record)
             self._count(len(self._tree.leaves()) - 1)
 
     def _keep(self, at_once: bool = False) -> None:
