@@ -25,7 +25,7 @@ _SHOWN = 40
 """Characters of a file that a message repeats."""
 
 _TOKEN = re.compile(r'\s+|;[^\n]*|"[^"]*"|\|[^|]*\||[()]|[^\s()";|]+')
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _VARIABLE = re.compile(r"([XY])_([0-9]{1,9})")
 _IGNORED = {"set-logic", "set-info", "set-option", "check-sat", "get-model", "exit"}
 _COMPARISONS = {"<=", "<", ">=", ">", "="}

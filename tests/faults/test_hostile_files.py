@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sqlite3
+import time
 import warnings
 from collections.abc import Callable
 from contextlib import closing
@@ -30,7 +31,7 @@ from redy.slicing.grid import Grid
 from tests.bundle_files import Tensors, tensors_of, write_file
 from tests.commands import redy as command
 from tests.fuzz.bombs import _described as described
-from tests.fuzz.seeds import bundles
+from tests.fuzz.seeds import NNET, bundles
 from tests.onnx_models import GEMM_WEIGHTS, around, ints, model, weights
 from tests.stages import BOX, tiny
 
@@ -237,6 +238,16 @@ def test_tables_of_both_versions_and_of_python_2(version: tuple[int, int], tmp_p
         with warnings.catch_warnings():
             warnings.simplefilter("error")
             assert read_table(path).tolist() == [[0, 1], [2, 3]]
+
+
+def test_a_long_number_that_is_none_takes_no_longer_than_one_that_is(tmp_path: Path) -> None:
+    """With two repetitions side by side, a million digits took hours."""
+    path = tmp_path / "n.nnet"
+    path.write_text(NNET.replace("10.0,", "9" * 10**6 + "x,"), encoding="utf-8")
+    began = time.process_time()
+    with pytest.raises(FormatError, match="is not a number"):
+        redy.load(path)
+    assert time.process_time() - began < 5.0
 
 
 def test_a_property_is_gone_through_once(tmp_path: Path) -> None:

@@ -142,6 +142,7 @@ def texts() -> dict[str, bytes]:
         "digits.csv": b"9" * 1_000_000 + b",1",
         "quoted.csv": b'"' + b"1,1\n" * 250_000,
         "digits.nnet": NNET.replace("10.0,", "1" * 1_000_000 + ",").encode(),
+        "almost.nnet": NNET.replace("10.0,", "9" * 1_000_000 + "x,").encode(),
         "layers.nnet": NNET.replace("2,2,1,3,", "2147483647,2,1,3,", 1).encode(),
         "units.nnet": NNET.replace("2,3,1,", "2,2147483647,1,", 1).encode(),
         "commas.nnet": NNET.replace("2,3,1,", "," * 1_000_000, 1).encode(),

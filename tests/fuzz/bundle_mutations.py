@@ -62,7 +62,8 @@ def _numbers(tensors: Tensors, name: str, rng: np.random.Generator) -> None:
         number = any_of((np.nan, np.inf, -np.inf, 0.0, -1.0, 1e308, 1e-308), rng)
     else:
         number = any_of((0, 1, 2, 3, 255), rng)
-    tensors[name] = np.full_like(tensors[name], number)
+    with np.errstate(all="ignore"):
+        tensors[name] = np.full_like(tensors[name], number)
 
 
 def _type(tensors: Tensors, name: str, rng: np.random.Generator) -> None:

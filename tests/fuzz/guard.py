@@ -34,7 +34,7 @@ _ROOM = 3 * 2**30
 """Bytes that a case may ask for before the system says no. This is beyond MEMORY, so that what
 asks for too much is seen to, and not helped by an error."""
 
-_START = 500.0
+_START = 1800.0
 
 Serve = Callable[[Connection, str, list[int]], None]
 _LONGEST = 1000
