@@ -167,8 +167,10 @@ class Programs:
         with np.errstate(over="ignore"):
             self.tables[1][w:stop] = numbers
         if not np.isfinite(self.tables[1][w:stop]).all():
+            advice = "" if self.dtype == np.float64 else "; use float64"
             raise UnsupportedError(
-                f"a weight of a simplified network is too large for {self.dtype}; use float64"
+                f"{self._content.file}: a weight of a simplified network is too large for "
+                f"{self.dtype}{advice}"
             )
         self._filled = end, stop
         return at

@@ -20,6 +20,7 @@ from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
 PROOFS = tuple(Proof)
+_NAMES = [proof.name for proof in PROOFS]
 _FROM_RUN = 0xFFFF
 """Marks a witness that is not of the pool."""
 
@@ -119,7 +120,9 @@ class Sealed:
     def __post_init__(self) -> None:
         if any(self.streams[name].dtype != np.uint8 for name in _TABLES):
             raise ValueError("its evidence is no compressed bytes")
-        if not 0 <= self.positions < _FROM_RUN:
+        if not isinstance(self.proofs, list) or any(name not in _NAMES for name in self.proofs):
+            raise ValueError("its proofs are none that there are")
+        if type(self.positions) is not int or not 0 <= self.positions < _FROM_RUN:
             raise ValueError("its pool of witnesses has another size than redy's")
 
     @classmethod

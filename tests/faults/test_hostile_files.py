@@ -321,6 +321,12 @@ def test_inputs_that_are_no_count(inputs: object, tensors: Tensors, tmp_path: Pa
         redy.open(write_file(described(tensors, inputs=inputs), tmp_path / "b.redy"))
 
 
+@pytest.mark.parametrize("proofs", [7, None, "SOLVER", ["faith"], [["SOLVER"]], {"SOLVER": 1}])
+def test_proofs_that_there_are_not(proofs: object, tensors: Tensors, tmp_path: Path) -> None:
+    with pytest.raises(FormatError, match="its proofs are none that there are"):
+        redy.open(write_file(described(tensors, proofs=proofs), tmp_path / "b.redy"))
+
+
 def test_linear_units_are_not_folded_at_any_price(tmp_path: Path) -> None:
     """One unit between many inputs and outputs: few weights, or a skip of ten thousand."""
     wide = 100
