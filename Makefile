@@ -8,12 +8,15 @@ JOBS ?= 2
 BIN := .venv/bin
 READY := .venv/.ready
 DEMO := demo/redy_acas.redy
+LOWEST_TESTS := tests/unit tests/conformance tests/property/test_roundtrip.py \
+	tests/property/test_phase_exact.py tests/integration/test_api.py tests/faults/test_bad_edits.py \
+	tests/faults/test_bad_input.py tests/faults/test_hostile_files.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long lint types format hooks clean
+.PHONY: help setup demo test test-long test-lowest lint types format hooks clean
 
 help:  ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
 
 setup: $(READY)  ## make .venv and install redy in it
 
@@ -45,6 +48,16 @@ test: $(READY)  ## check format, lint and types, then run the tests
 test-long: $(READY)  ## run the tests that take minutes
 	$(BIN)/python -m pytest -m long
 
+test-lowest: .venv-lowest/.ready  ## run telling tests with the lowest versions that are accepted
+	.venv-lowest/bin/python -m pytest -o filterwarnings=default -p no:cacheprovider $(LOWEST_TESTS)
+
+# Warnings of old libraries about still newer ones are no defects of redy's.
+.venv-lowest/.ready: pyproject.toml constraints-lowest.txt
+	"$(PYTHON)" -m venv --clear .venv-lowest
+	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
+		-c constraints-lowest.txt -e . hypothesis pytest
+	@touch $@
+
 lint: $(READY)  ## check format and lint
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
@@ -60,5 +73,5 @@ hooks: $(READY)  ## run the quick checks at every git commit
 	$(BIN)/pre-commit install
 
 clean:  ## remove .venv, the demo's result and every cache
-	rm -rf .venv demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
+	rm -rf .venv .venv-lowest demo build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .benchmarks
 	find redy tests acasxu_nets -name __pycache__ -prune -exec rm -rf {} +

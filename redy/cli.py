@@ -17,7 +17,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 
 import typer
 
-from redy.errors import OutputError, RedyError, UsageError
+from redy.errors import OutputError, RedyError, UsageError, printable
 from redy.interrupts import Terminated, terminable
 from redy.version import __version__
 
@@ -67,8 +67,7 @@ def _reporting(command: Callable[P, R]) -> Callable[P, R]:
                 result = command(*args, **kwargs)
                 sys.stdout.flush()
         except RedyError as error:
-            message = " ".join(str(error).split())
-            print(f"redy: error: {message}", file=sys.stderr)
+            print(f"redy: error: {error}", file=sys.stderr)
             raise typer.Exit(error.exit_code) from error
         except MemoryError as error:
             print("redy: error: out of memory; try fewer --slices or --jobs", file=sys.stderr)
@@ -847,7 +846,16 @@ def _emit(data: dict[str, Any], as_json: bool, pretty: Callable[[dict[str, Any]]
     if as_json:
         print(json.dumps(data, indent=1))
     else:
-        pretty(data)
+        pretty(_printable(data))
+
+
+def _printable(value: Any) -> Any:
+    """``value``, the texts in it without what a terminal might obey: they come from files."""
+    if isinstance(value, dict):
+        return {_printable(key): _printable(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_printable(inner) for inner in value]
+    return printable(value) if isinstance(value, str) else value
 
 
 def _domain(spec: str | None, inputs: int, read: Callable[[str, int], Any]) -> Any:

@@ -6,11 +6,33 @@ The command line prints it on one line and exits with the class's ``exit_code``.
 
 from __future__ import annotations
 
+_LONGEST = 1000
+_KEPT = 900, 90
+
 
 class RedyError(Exception):
-    """Base of every error redy raises on purpose."""
+    """Base of every error redy raises on purpose.
+
+    Its message is one line of printable characters, and not a long one: what it quotes, the name
+    of a node say, may come from a file that means to take over the terminal.
+    """
 
     exit_code = 1
+
+    def __init__(self, message: str) -> None:
+        super().__init__(_shortened(printable(" ".join(message.split()))))
+
+
+def printable(text: str) -> str:
+    """``text`` with a mark for every character that a terminal might obey."""
+    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
+
+
+def _shortened(text: str) -> str:
+    if len(text) <= _LONGEST:
+        return text
+    start, end = _KEPT
+    return f"{text[:start]} ... {text[-end:]}"
 
 
 class UsageError(RedyError):

@@ -59,7 +59,11 @@ def merge(stores: Sequence[str | os.PathLike[str]]) -> Bundle:
             results += store.results()
             seconds += store.seconds
     results.sort(key=lambda result: result.slice)
-    return collect(whole, results, seconds)
+    damaged = StoreError(
+        f"{', '.join(part.path for part in parts[:3])}...: what they say of the slices is damaged; "
+        "delete them, and run the shards again"
+    )
+    return collect(whole, whole.chosen, results, seconds, damaged)
 
 
 def _read(path: str) -> _Part:

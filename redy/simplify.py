@@ -15,7 +15,7 @@ from redy.cutting import Cut, cut_mid
 from redy.dispatch.bundle import Bundle
 from redy.domain import Box
 from redy.edit_table import EditTable, codes_and_criteria
-from redy.errors import UsageError
+from redy.errors import StoreError, UsageError
 from redy.formats.bundle import Content
 from redy.formats.evidence import PROOFS, Evidence, Sealed, join_witnesses
 from redy.formats.networks import LoadedNetwork, in_memory
@@ -29,6 +29,7 @@ from redy.run.backends import DEFAULT, Pool, opened
 from redy.run.execute import Job, execute, run_key
 from redy.run.grow import Growth, grow
 from redy.run.progress import Progress
+from redy.run.rows import require_run, unreadable_as
 from redy.run.shards import Shard, keep_whole
 from redy.run.steps import Steps
 from redy.run.store import Store
@@ -248,16 +249,31 @@ def _run(
         keep_whole(store, asked.loaded, asked.made.slicing)
     with progress or Progress() as shown:
         execute(asked.job, chosen, store, pool, shown)
-        return collect(asked, list(store.results()), store.seconds)
+        damaged = store.damaged("what it says of the slices")
+        return collect(asked, chosen, list(store.results()), store.seconds, damaged)
 
 
-def collect(asked: Plan, results: Sequence[SliceResult], seconds: float) -> Bundle:
-    """The bundle of ``results``, which took so long, in the order of the slices."""
+def collect(
+    asked: Plan,
+    chosen: np.ndarray,
+    results: Sequence[SliceResult],
+    seconds: float,
+    damaged: StoreError,
+) -> Bundle:
+    """The bundle of ``results``, in the order of the slices ``chosen``, which took so long.
+
+    Raises:
+        StoreError: ``damaged``, where the results are not those of these slices.
+    """
     job, made = asked.job, asked.made
     network = job.loaded.network
     status = np.stack([result.status for result in results])
     own = [result.edits for result in results]
     codes, criteria = codes_and_criteria(network, status, own)
+    evidence = _evidence(network, results, status, criteria)
+    with unreadable_as(damaged):
+        require_run(results, chosen, job.guarantee)
+        evidence.require_fit(codes)
     edits = EditTable.collect(network, codes, own)
     folded, macs = plan_many(network, edits.shapes, edits.skips_input)
     summary = summarise(job, results, criteria, folded, macs)
@@ -272,7 +288,7 @@ def collect(asked: Plan, results: Sequence[SliceResult], seconds: float) -> Bund
         edits=edits,
         eps_proved=np.array([result.eps_proved for result in results]),
         folded=folded,
-        sealed=Sealed.seal(_evidence(network, results, status, criteria)),
+        sealed=Sealed.seal(evidence),
         summary=summary,
     )
     return Bundle(content, {"seconds": seconds, "stage_seconds": stage_seconds(results)})

@@ -21,7 +21,7 @@ from redy.formats.bundle import Content, read_bundle, run_record, to_bytes, writ
 from redy.formats.evidence import PROOFS, Evidence
 from redy.guarantee import Guarantee, Winner
 from redy.network.cost import Cost, cost
-from redy.network.fold import materialise, unit_counts
+from redy.network.fold import materialise, require_cheap, unit_counts
 from redy.network.form import Network
 from redy.network.split import Split, join
 from redy.slicing import Slicing
@@ -104,8 +104,11 @@ class Slice:
 
     @cached_property
     def network(self) -> Network:
-        """The simplified network of this slice."""
-        return materialise(self._content.base, self._replacements, self.folded)
+        """The simplified network of this slice; raises :class:`FormatError` if there is none."""
+        base, edits = self._content.base, self._replacements
+        with self._content.malformed():
+            require_cheap(base, edits, self.folded)
+            return materialise(base, edits, self.folded)
 
     @property
     def cost(self) -> Cost:

@@ -10,7 +10,7 @@ import numpy as np
 from redy.dispatch.entering import Entrance
 from redy.formats.bundle import Content
 from redy.network.evaluate import evaluate
-from redy.network.fold import materialise
+from redy.network.fold import materialise, require_cheap
 from redy.network.form import Network
 
 _CACHED_NETWORKS = 4096
@@ -55,4 +55,7 @@ class Interpreter:
         row = int(np.searchsorted(content.slices, index))
         if row == len(content.slices) or content.slices[row] != index:
             return content.base
-        return materialise(content.base, content.edits.at(row), content.folded[row])
+        edits, folded = content.edits.at(row), content.folded[row]
+        with content.malformed():
+            require_cheap(content.base, edits, folded)
+            return materialise(content.base, edits, folded)

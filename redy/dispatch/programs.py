@@ -167,8 +167,10 @@ class Programs:
         with np.errstate(over="ignore"):
             self.tables[1][w:stop] = numbers
         if not np.isfinite(self.tables[1][w:stop]).all():
+            advice = "" if self.dtype == np.float64 else "; use float64"
             raise UnsupportedError(
-                f"a weight of a simplified network is too large for {self.dtype}; use float64"
+                f"{self._content.file}: a weight of a simplified network is too large for "
+                f"{self.dtype}{advice}"
             )
         self._filled = end, stop
         return at
@@ -193,10 +195,10 @@ def _fixed(content: Content, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     header[kernels.NODES] = header.size + parts.size if nodes.size else kernels.MISSING
     header[kernels.CUTS] = ends.size + edges.size
     header[kernels.PROGRAMS] = header.size + parts.size + nodes.size
-    programs = np.full(slicing.slices, kernels.MISSING)
-    plan = np.concatenate([header, parts, nodes, programs])
+    programs = np.full(slicing.slices, kernels.MISSING, dtype=np.int32)
+    plan = np.concatenate([*(each.astype(np.int32) for each in (header, parts, nodes)), programs])
     numbers = np.concatenate([ends, edges, cuts, np.zeros(_SPARE)])
-    return plan.astype(np.int32), numbers.astype(dtype)
+    return plan, numbers.astype(dtype)
 
 
 def _finder(

@@ -8,7 +8,9 @@ zero and the error-free transformation of that product (Dekker 1971) leaves no r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,9 +20,19 @@ from scipy.sparse import csr_array
 from redy.errors import UnsupportedError
 from redy.network.form import Matrix
 
-#: Entries an expression may hold; a file that asks for more is refused before memory is touched.
-MAX_VALUES = 2**24
-MAX_WEIGHTS = 2**26
+LEAST_ROOM = 2**24
+"""Numbers that any file may ask for, all tensors and weights together: less than 1 GiB in all."""
+
+_PER_BYTE = 4
+"""Numbers that a file may ask for per byte of it, if these are more."""
+
+_room: ContextVar[int] = ContextVar("room", default=LEAST_ROOM)
+
+_TOO_MANY = 2**62
+MOST_AXES = 32
+"""Axes of a tensor; numpy takes a few more."""
+
+_SHOWN_AXES = 8
 
 _SPLITTER = 2.0**27 + 1.0
 _SAFE = 2.0**480
@@ -67,24 +79,57 @@ def constant(array: np.ndarray) -> Affine:
     return Affine(array.shape, {}, np.asarray(array, dtype=np.float64).ravel())
 
 
-def checked_size(shape: Sequence[int]) -> int:
-    """Number of values of a tensor of ``shape``; raises when it is beyond :data:`MAX_VALUES`."""
-    size = 1
+@contextmanager
+def room_for(file_bytes: int) -> Iterator[None]:
+    """What a file of so many bytes may ask for while the block runs.
+
+    A few bytes can ask for a tensor of any size, and for any number of them. Everything is
+    refused, before memory is touched, that is out of proportion to the file: a tensor that takes
+    more than one quarter of the room, an operator whose weights take more than one half.
+    """
+    token = _room.set(max(LEAST_ROOM, _PER_BYTE * file_bytes))
+    try:
+        yield
+    finally:
+        _room.reset(token)
+
+
+def room() -> int:
+    """Numbers that the file that is being read may ask for."""
+    return _room.get()
+
+
+def count_of(shape: Sequence[int]) -> int:
+    """Number of entries of a tensor of ``shape``, or what is already too many of them."""
+    if 0 in shape:
+        return 0
+    count = 1
     for dimension in shape:
-        size *= int(dimension)
-    if size > MAX_VALUES:
-        raise UnsupportedError(f"a tensor of shape {tuple(shape)} is larger than redy can hold")
+        count *= int(dimension)
+        if count > _TOO_MANY:
+            return count
+    return count
+
+
+def checked_size(shape: Sequence[int]) -> int:
+    """Number of values of a tensor of ``shape``; raises when there is no room for them."""
+    size = count_of(shape)
+    if size > room() // 4 or len(shape) > MOST_AXES:
+        raise UnsupportedError(f"a tensor of shape {_shown(shape)} is larger than redy can hold")
     return size
 
 
 def checked_weights(shape: Sequence[int]) -> int:
-    """Number of weights of a table of ``shape``; raises when beyond :data:`MAX_WEIGHTS`."""
-    count = 1
-    for dimension in shape:
-        count *= int(dimension)
-    if count > MAX_WEIGHTS:
+    """Number of weights of a table of ``shape``; raises when there is no room for them."""
+    count = count_of(shape)
+    if count > room() // 2:
         raise UnsupportedError(f"an operator of {count} weights is larger than redy can hold")
     return count
+
+
+def _shown(shape: Sequence[int]) -> str:
+    few = ", ".join(map(str, shape[:_SHOWN_AXES]))
+    return f"({few})" if len(shape) <= _SHOWN_AXES else f"({few}, ...)"
 
 
 def take(value: Affine, index: np.ndarray) -> Affine:
@@ -179,8 +224,11 @@ def _single_terms(left: csr_array, right: csr_array) -> bool:
 def _require_room(left: csr_array, right: csr_array) -> None:
     columns = np.bincount(left.indices, minlength=left.shape[1])
     terms = int(columns.astype(np.int64) @ np.diff(right.indptr).astype(np.int64))
-    if min(terms, left.shape[0] * right.shape[1]) > MAX_WEIGHTS:
-        raise UnsupportedError(f"composing affine operators needs more than {MAX_WEIGHTS} weights")
+    if min(terms, left.shape[0] * right.shape[1]) > room() // 2:
+        raise UnsupportedError(
+            f"composing affine operators needs more than {room() // 2} weights, which is out of "
+            "proportion to the file"
+        )
 
 
 def _sum_error(left: Matrix, right: Matrix, total: Matrix) -> Matrix:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -69,7 +70,11 @@ def write_bytes(path: str | os.PathLike[str], content: bytes) -> None:
 def read_bytes(path: str | os.PathLike[str]) -> bytes:
     """The content of ``path``; raises :class:`FormatError` when it cannot be read."""
     try:
-        return Path(path).read_bytes()
+        # A pipe that nobody writes to would be waited for, a device read for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                raise FormatError(f"{path}: cannot be read (it is a device or a pipe, not a file)")
+            return file.read()
     except FileNotFoundError as error:
         raise FormatError(f"{path}: no such file") from error
     except (OSError, ValueError) as error:

@@ -42,9 +42,10 @@ import os
 import struct
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
+from operator import index
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ from safetensors.numpy import save as save_tensors
 from redy.domain import Box
 from redy.edit_table import EditTable
 from redy.errors import FormatError, RedyError
-from redy.formats.atomic import read_bytes, write_bytes
+from redy.formats.atomic import read_bytes, read_text, write_bytes
 from redy.formats.edit_tensors import from_tensors, to_tensors, typed
 from redy.formats.evidence import Evidence, Sealed
+from redy.formats.summary import require_record, require_summary
 from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network, dense
 from redy.network.split import Split, split
@@ -70,6 +72,11 @@ _MAGIC = b"redy bundle\n"
 _HEADER = struct.Struct("<12sIQ32s")
 HEADER_BYTES = _HEADER.size
 """What comes before the payload."""
+
+_LEAST_ROOM = 2**26
+_PER_BYTE = 64
+"""Bytes that a table may take once it is unpacked: so many, and so many per byte of the file. redy
+writes at least 17 bytes per slice, whose edits and evidence take one byte per neuron each."""
 
 _SLICING = "slicing."
 """Before the names of the arrays that belong to the slicing's description."""
@@ -138,6 +145,10 @@ class Content:
         )
         if not consistent:
             raise ValueError("its tables do not fit together")
+
+    def malformed(self) -> AbstractContextManager[None]:
+        """Whatever its parts are found to be unfit for is a :class:`FormatError` of the file."""
+        return _malformed(self.file)
 
     @cached_property
     def evidence(self) -> Evidence:
@@ -248,10 +259,14 @@ def _checked_payload(data: bytes, file: str) -> bytes:
 
 def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
     description = json.loads(tensors["description"].tobytes())
+    require_summary(description["summary"])
     network = _network(description, tensors)
     slicing = restore(description["slicing"], _named(tensors, _SLICING))
     base = split(network, slicing.layer).suffix if isinstance(slicing, Mid) else network
     edits = from_tensors(tensors, base)
+    room = _LEAST_ROOM + _PER_BYTE * sum(tensor.nbytes for tensor in tensors.values())
+    if len(edits.number) * len(base.neurons) > room:
+        raise ValueError("its slices and neurons are out of proportion to the file")
     return Content(
         network=network,
         slicing=slicing,
@@ -260,7 +275,7 @@ def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
         edits=edits,
         eps_proved=typed(tensors, "eps_proved", "<f8"),
         folded=_folded(tensors, base.depth),
-        sealed=Sealed(_named(tensors, _EVIDENCE), description["proofs"], description["pool"]),
+        sealed=Sealed(_named(tensors, _EVIDENCE), description["proofs"], description["pool"], room),
         summary=description["summary"],
         file=file,
     )
@@ -269,10 +284,10 @@ def _parse(tensors: dict[str, np.ndarray], file: str) -> Content:
 def _network(description: dict[str, Any], tensors: dict[str, np.ndarray]) -> Network:
     layers = []
     for k, sources in enumerate(description["layers"], start=1):
-        weights = {int(j): tensors[f"layer.{k}.from.{j}"] for j in sources}
-        relu = tensors[f"layer.{k}.relu"].astype(bool)
-        layers.append(Layer(weights, tensors[f"layer.{k}.bias"], relu))
-    return Network(description["inputs"], tuple(layers))
+        weights = {j: typed(tensors, f"layer.{k}.from.{j:d}", "<f8") for j in sources}
+        relu = typed(tensors, f"layer.{k}.relu", "u1").astype(bool)
+        layers.append(Layer(weights, typed(tensors, f"layer.{k}.bias", "<f8"), relu))
+    return Network(index(description["inputs"]), tuple(layers))
 
 
 def _folded(tensors: dict[str, np.ndarray], depth: int) -> np.ndarray:
@@ -300,12 +315,13 @@ def _slices(tensors: dict[str, np.ndarray], every: int, count: int) -> np.ndarra
 def run_record(path: str | os.PathLike[str]) -> dict[str, Any]:
     """What is recorded beside the bundle at ``path`` of the run that made it; {} if nothing is."""
     try:
-        record = json.loads(_record_of(path).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        record = json.loads(read_text(_record_of(path)))
+        require_record(record)
+    except (RedyError, ValueError, AttributeError, TypeError, RecursionError):
         return {}
     # A record that was left behind when another bundle took the place of its own says nothing.
-    own = isinstance(record, dict) and record.pop("bundle_sha256", None) == _payload_digest(path)
-    return record if own else {}
+    own = record.pop("bundle_sha256", None) == _payload_digest(path)
+    return dict(record) if own else {}
 
 
 def write_run_record(path: str | os.PathLike[str], record: dict[str, Any]) -> None:

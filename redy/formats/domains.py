@@ -25,6 +25,9 @@ ACASXU = NnetHeader(
     ranges=np.array([60261.0, 6.28318530718, 6.28318530718, 1100.0, 1200.0, 373.94992]),
 )
 
+_SHOWN = 40
+"""Characters of a file that a message repeats."""
+
 #: Domains known by name.
 BUILTIN: dict[str, NnetHeader] = {"acasxu": ACASXU}
 
@@ -99,7 +102,8 @@ def _csv_row(path: str, line: int, row: list[str]) -> tuple[float, float]:
     try:
         return float(row[0]), float(row[1])
     except ValueError as error:
-        raise FormatError(f"{path}: line {line}: {error}; expected lower,upper") from error
+        shown = ",".join(row)[:_SHOWN]
+        raise FormatError(f"{path}: line {line}: '{shown}' is not lower,upper") from error
 
 
 def _read_nnet(path: str) -> Box:

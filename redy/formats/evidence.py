@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from math import prod
+from math import inf, prod
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -20,6 +20,7 @@ from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
 PROOFS = tuple(Proof)
+_NAMES = [proof.name for proof in PROOFS]
 _FROM_RUN = 0xFFFF
 """Marks a witness that is not of the pool."""
 
@@ -105,6 +106,7 @@ class Sealed:
         streams: table -> zlib stream, as an array of bytes.
         proofs: the names of the proofs that table ``proof`` counts.
         positions: number p of positions in the pool.
+        room: bytes that a table may take; a file of any size can ask for a thousand times that.
 
     Raises:
         ValueError, LookupError: a stream is missing, or is no array of bytes.
@@ -113,11 +115,14 @@ class Sealed:
     streams: Mapping[str, np.ndarray]
     proofs: Sequence[str]
     positions: int
+    room: float = inf
 
     def __post_init__(self) -> None:
         if any(self.streams[name].dtype != np.uint8 for name in _TABLES):
             raise ValueError("its evidence is no compressed bytes")
-        if not 0 <= self.positions < _FROM_RUN:
+        if not isinstance(self.proofs, list) or any(name not in _NAMES for name in self.proofs):
+            raise ValueError("its proofs are none that there are")
+        if type(self.positions) is not int or not 0 <= self.positions < _FROM_RUN:
             raise ValueError("its pool of witnesses has another size than redy's")
 
     @classmethod
@@ -167,6 +172,8 @@ class Sealed:
 
     def _table(self, name: str, dtype: DTypeLike, shape: tuple[int, ...]) -> np.ndarray:
         size = prod(shape) * np.dtype(dtype).itemsize
+        if size > self.room:
+            raise ValueError(f"its table {name} is out of proportion to the file")
         stream = zlib.decompressobj()
         content = stream.decompress(self.streams[name].tobytes(), size + 1)
         if len(content) != size or not stream.eof or stream.unused_data:

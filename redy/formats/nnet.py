@@ -19,8 +19,9 @@ from redy.errors import DomainError, FormatError, NetworkError, UnsupportedError
 from redy.formats.atomic import read_text, write_bytes
 from redy.network.form import Layer, Network, dense
 
-# Unbounded repetition of single characters only: matching takes linear time.
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
+# No two repetitions of digits can follow each other without something between them, so that
+# matching takes linear time.
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _NOT_FINITE = {"nan", "inf", "infinity"}
 
 

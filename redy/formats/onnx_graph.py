@@ -6,7 +6,7 @@ against the bytes that are there before an array is made, and every complaint na
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +15,7 @@ from google.protobuf.message import DecodeError
 from onnx import AttributeProto, GraphProto, ModelProto, NodeProto, TensorProto, numpy_helper
 
 from redy.errors import FormatError, NetworkError, UnsupportedError
-from redy.formats.affine import Affine, checked_size
+from redy.formats.affine import MOST_AXES, Affine, checked_size, count_of
 
 Value = np.ndarray | Affine
 
@@ -46,7 +46,34 @@ def parse(content: bytes, file: str) -> ModelProto:
         raise FormatError(f"{file}: holds no ONNX graph; is it truncated or of another format?")
     if graph.sparse_initializer:
         raise UnsupportedError(f"{file}: sparse initializers are not supported; store them dense")
+    if model.functions:
+        # One of them may stand for a standard operator, and would be something else to onnxruntime.
+        raise UnsupportedError(
+            f"{file}: defines functions of its own; inline them with onnx.inliner"
+        )
+    for tensor in _tensors(graph):
+        _refuse_external(tensor, f"{file}: tensor '{tensor.name}'")
     return model
+
+
+def _tensors(graph: GraphProto) -> Iterator[TensorProto]:
+    """All tensors of the graph, read or not; protobuf bounds how deep graphs are nested."""
+    yield from graph.initializer
+    for node in graph.node:
+        for attribute in node.attribute:
+            yield from (attribute.t, *attribute.tensors)
+            for sparse in (attribute.sparse_tensor, *attribute.sparse_tensors):
+                yield from (sparse.values, sparse.indices)
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _tensors(inner)
+
+
+def _refuse_external(tensor: TensorProto, where: str) -> None:
+    # Whoever opens it, onnxruntime included, must not be led to another file.
+    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
+        raise UnsupportedError(
+            f"{where}: external data is not supported; save the model as one file"
+        )
 
 
 def opset_of(model: ModelProto, file: str) -> int:
@@ -54,6 +81,8 @@ def opset_of(model: ModelProto, file: str) -> int:
     versions = [entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx")]
     if not versions:
         raise FormatError(f"{file}: declares no version of the standard ONNX operators")
+    if len(set(versions)) > 1:
+        raise FormatError(f"{file}: declares several versions of the ONNX operators: {versions}")
     if versions[0] < _OLDEST_OPSET:
         raise UnsupportedError(
             f"{file}: uses operator set {versions[0]}; convert it to {_OLDEST_OPSET} or later with "
@@ -120,10 +149,6 @@ def sole_output(graph: GraphProto, file: str) -> str:
 
 def constant_array(tensor: TensorProto, where: str) -> np.ndarray:
     """The numbers of ``tensor``: float64 for floating-point types, else integers or booleans."""
-    if tensor.data_location == TensorProto.EXTERNAL or tensor.external_data:
-        raise UnsupportedError(
-            f"{where}: external data is not supported; save the model as one file"
-        )
     if tensor.data_type not in _BYTES:
         known = dict(zip(TensorProto.DataType.values(), TensorProto.DataType.keys(), strict=True))
         name = known.get(tensor.data_type, tensor.data_type)
@@ -139,21 +164,17 @@ def constant_array(tensor: TensorProto, where: str) -> np.ndarray:
 
 
 def _check_length(tensor: TensorProto, where: str) -> None:
-    expected = 1
-    for dimension in tensor.dims:
-        expected *= dimension
+    expected = count_of(tensor.dims)
+    lists = (tensor.float_data, tensor.double_data, tensor.int64_data, tensor.int32_data)
+    found = [float(len(numbers)) for numbers in lists if numbers]
     if tensor.HasField("raw_data"):
-        found = len(tensor.raw_data) / _BYTES[tensor.data_type]
-    else:
-        found = max(
-            len(tensor.float_data),
-            len(tensor.double_data),
-            len(tensor.int64_data),
-            len(tensor.int32_data),
-        )
-    if found != expected:
+        found.append(len(tensor.raw_data) / _BYTES[tensor.data_type])
+    if len(found) > 1:
+        raise FormatError(f"{where}: holds its numbers twice, in two ways")
+    if sum(found) != expected or len(tensor.dims) > MOST_AXES:
         raise FormatError(
-            f"{where}: has shape {list(tensor.dims)}, {expected} numbers, but {found:g} are stored"
+            f"{where}: has shape {list(tensor.dims)}, {expected} numbers, but {sum(found):g} are "
+            "stored"
         )
 
 
@@ -172,7 +193,11 @@ class Node:
         self.inputs = list(inputs)
         self.label = proto.name or next(iter(proto.output), "") or proto.op_type
         self.where = f"{file}: node '{self.label}' ({proto.op_type})"
-        self._attributes = {attribute.name: attribute for attribute in proto.attribute}
+        self._attributes: dict[str, AttributeProto] = {}
+        for attribute in proto.attribute:
+            if attribute.name in self._attributes:
+                raise self.malformed(f"attribute '{attribute.name}' is given twice")
+            self._attributes[attribute.name] = attribute
 
     def unsupported(self, what: str) -> UnsupportedError:
         """The error for a sound node that redy cannot represent."""

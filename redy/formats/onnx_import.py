@@ -14,8 +14,10 @@ from redy.formats.affine import Affine
 from redy.formats.onnx_graph import Node, Value
 from redy.network.form import Layer, Matrix
 
-#: Weights an import may make in all, intermediate expressions included.
-MAX_IMPORT_WEIGHTS = 2**28
+_PER_UNIT = 8
+_PER_STEP = 1024
+"""What a unit of a layer, and a node or a matrix of an expression, take besides their weights: in
+numbers, as those are counted. Time is bounded thereby as memory is."""
 
 # Above this many weights per value an expression that several neurons need is kept as a layer of
 # linear units: shorter than repeating its weights, and free of rounding.
@@ -118,7 +120,7 @@ class Import:
         self.readouts: list[Readout] = []
         self.rounded: list[str] = []
         self.exact = True
-        self._weights = 0
+        self._taken = 0
 
     def finish_node(self, node: Node, results: Sequence[Value]) -> None:
         """Record the node if it rounded, and keep count of the memory its results take."""
@@ -126,10 +128,18 @@ class Import:
             self.rounded.append(node.label)
         self.exact = True
         for result in results:
-            self._weights += result.size
-            self._weights += result.weights if isinstance(result, Affine) else 0
-        if self._weights > MAX_IMPORT_WEIGHTS:
-            raise UnsupportedError(f"the model needs more than {MAX_IMPORT_WEIGHTS} weights")
+            self._take(result.size)
+            if isinstance(result, Affine):
+                self._take(result.weights + _PER_STEP * len(result.terms))
+        self._take(_PER_STEP)
+
+    def _take(self, numbers: int) -> None:
+        self._taken += numbers
+        if self._taken > affine.room():
+            raise UnsupportedError(
+                f"the model needs more than {affine.room()} numbers by here, which is out of "
+                "proportion to its file"
+            )
 
     def add(self, left: Affine, right: Affine) -> Affine:
         """left + right, of one shape."""
@@ -175,6 +185,7 @@ class Import:
         return Operand(value, left.entries + right.entries)
 
     def _layer(self, value: Affine, readout: Readout, *, relu: bool) -> Affine:
+        self._take(_PER_UNIT * value.size + value.weights + _PER_STEP * len(value.terms))
         self.layers.append(layer_of(value, relu=relu))
         self.readouts.append(readout)
         return affine.identity(len(self.layers), value.shape)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from redy.errors import UnsupportedError
 from redy.formats import affine
 from redy.formats.affine import Affine
 from redy.formats.onnx_affine_operators import aligned, operand, reduced_positions
@@ -13,6 +14,9 @@ from redy.formats.onnx_graph import Node, Value
 from redy.formats.onnx_import import Entry, Import, Operand, Readout
 from redy.formats.onnx_operators import broadcast, positions, rule
 from redy.formats.onnx_windows import kernel_shape, windows
+
+_MOST_MAXIMA = 2**11
+_LARGEST_LIMIT = 2.0**32
 
 
 def _source(node: Node, index: int) -> Operand:
@@ -23,6 +27,16 @@ def _source(node: Node, index: int) -> Operand:
 
 
 def _constant(array: np.ndarray) -> Operand:
+    """Numbers that values are compared with: max(x, c) = c + relu(x - c).
+
+    Next to a large c nothing would be left of x in float64, which the model itself does not do.
+    """
+    largest = float(np.abs(array).max(initial=0.0))
+    if largest > _LARGEST_LIMIT:
+        raise UnsupportedError(
+            f"a limit of magnitude {largest:g} is too large to be lowered to ReLUs in float64; "
+            "leave it out if it stands for no limit"
+        )
     index = np.zeros(array.shape, dtype=int)
     return Operand(affine.constant(array), (Entry(None, index, 0.0, array),))
 
@@ -110,7 +124,8 @@ def _limit(node: Node, index: int, attribute: str, default: float) -> float:
     else:
         given = node.attribute(attribute)
         limit = default if given is None else float(given.f)
-    # The largest float32 stands for "no limit" in many exported files, but is a limit all the same.
+    # The largest float32 stands for "no limit" in many exported files, but is a limit all the same:
+    # such files are refused, see _constant.
     return limit
 
 
@@ -179,6 +194,10 @@ def _reduce_max(state: Import, node: Node) -> list[Value]:
 
 def _largest(state: Import, source: Operand, columns: np.ndarray) -> Affine:
     """Row-wise maximum of source[columns] (rows, m), -1 left out, by a balanced tree of maxima."""
+    if columns.shape[1] > _MOST_MAXIMA:
+        raise UnsupportedError(
+            f"the maximum of {columns.shape[1]} values at once is more than redy lowers to ReLUs"
+        )
     there = columns >= 0
     first = columns[np.arange(len(columns)), there.argmax(axis=1)]
     filled = np.where(there, columns, first[:, None])

@@ -13,7 +13,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import numpy as np
-from onnx import GraphProto, ModelProto, NodeProto
+from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 from redy.errors import FormatError, NetworkError, RedyError, UnsupportedError
 from redy.formats import affine, onnx_affine_operators, onnx_piecewise_operators
@@ -90,9 +90,10 @@ def import_model(content: bytes, file: str) -> Imported:
     model = parse(content, file)
     opset = opset_of(model, file)
     output = sole_output(model.graph, file)
-    port = sole_input(model.graph, file)
     state = Import()
-    with np.errstate(all="ignore"):  # overflow shows as a weight that is not finite
+    # Overflow shows as a weight that is not finite.
+    with affine.room_for(len(content)), np.errstate(all="ignore"):
+        port = sole_input(model.graph, file)
         values = _propagate(model, port, opset, state, file)
         return Imported(
             network=_network(values, output, port, state, file),
@@ -114,7 +115,11 @@ class _Values:
 
     def __init__(self, graph: GraphProto, file: str) -> None:
         self._file = file
-        self._initializers = {tensor.name: tensor for tensor in graph.initializer}
+        self._initializers: dict[str, TensorProto] = {}
+        for tensor in graph.initializer:
+            if tensor.name in self._initializers:
+                raise FormatError(f"{file}: initializer '{tensor.name}' is defined twice")
+            self._initializers[tensor.name] = tensor
         self._known: dict[str, Value] = {}
 
     def __contains__(self, name: str) -> bool:

@@ -21,20 +21,23 @@ from redy.formats.atomic import read_text
 
 _MAX_DEPTH = 100
 _MAX_DIGITS = 400
+_SHOWN = 40
+"""Characters of a file that a message repeats."""
+
 _TOKEN = re.compile(r'\s+|;[^\n]*|"[^"]*"|\|[^|]*\||[()]|[^\s()";|]+')
-_NUMBER = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
+_NUMBER = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][+-]?[0-9]{1,3})?")
 _VARIABLE = re.compile(r"([XY])_([0-9]{1,9})")
 _IGNORED = {"set-logic", "set-info", "set-option", "check-sat", "get-model", "exit"}
 _COMPARISONS = {"<=", "<", ">=", ">", "="}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Atom:
     text: str
     line: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _List:
     items: tuple[_Atom | _List, ...]
     line: int
@@ -134,13 +137,15 @@ def _rounded(bound: Fraction, toward: float) -> float:
 def _execute(command: _Expression, bounds: _Bounds, file: str) -> None:
     where = f"{file}: line {command.line}"
     if isinstance(command, _Atom):
-        raise FormatError(f"{where}: '{command.text}' is not a command")
+        raise FormatError(f"{where}: '{command.text[:_SHOWN]}' is not a command")
     if command.head in ("declare-const", "declare-fun"):
         _declare(command, bounds, where)
     elif command.head == "assert" and len(command.items) == 2:
         _assert(command.items[1], bounds, file)
     elif command.head not in _IGNORED:
-        raise FormatError(f"{where}: command '({command.head} ...)' is not known in VNN-LIB")
+        raise FormatError(
+            f"{where}: command '({command.head[:_SHOWN]} ...)' is not known in VNN-LIB"
+        )
 
 
 def _declare(command: _List, bounds: _Bounds, where: str) -> None:
@@ -157,26 +162,33 @@ def _declare(command: _List, bounds: _Bounds, where: str) -> None:
 
 def _assert(formula: _Expression, bounds: _Bounds, file: str) -> None:
     """Note what ``formula`` says about single inputs; the parser bounds the recursion's depth."""
-    names = {match[1] for match in _variables(formula)}
     where = f"{file}: line {formula.line}"
     if isinstance(formula, _Atom):
-        raise FormatError(f"{where}: '{formula.text}' is not a formula")
+        raise FormatError(f"{where}: '{formula.text[:_SHOWN]}' is not a formula")
     if formula.head == "and" or (formula.head == "or" and len(formula.items) == 2):
         for part in formula.items[1:]:
             _assert(part, bounds, file)
-    elif names == {"Y"}:
+    else:
+        _assert_leaf(formula, bounds, where)
+
+
+def _assert_leaf(formula: _List, bounds: _Bounds, where: str) -> None:
+    """Note what ``formula``, which is no conjunction, says."""
+    names = {match[1] for match in _variables(formula)}
+    if names == {"Y"}:
         return
-    elif formula.head == "or":
+    if formula.head == "or":
         raise UnsupportedError(
             f"{where}: a disjunction over inputs is not one box; split the property into one file "
             "per box"
         )
-    elif "Y" in names:
+    if "Y" in names:
         raise UnsupportedError(f"{where}: a constraint between inputs and outputs is not a box")
-    elif formula.head in _COMPARISONS:
-        _compare(formula, bounds, where)
-    else:
-        raise UnsupportedError(f"{where}: '({formula.head} ...)' over inputs is not supported")
+    if formula.head not in _COMPARISONS:
+        raise UnsupportedError(
+            f"{where}: '({formula.head[:_SHOWN]} ...)' over inputs is not supported"
+        )
+    _compare(formula, bounds, where)
 
 
 def _compare(formula: _List, bounds: _Bounds, where: str) -> None:
@@ -219,13 +231,13 @@ def _term(term: _Expression, bounds: _Bounds, where: str) -> int | Fraction:
         if isinstance(inner, Fraction):
             return -inner
     raise UnsupportedError(
-        f"{where}: the linear term '({term.head} ...)' is not a bound of a single input"
+        f"{where}: the linear term '({term.head[:_SHOWN]} ...)' is not a bound of a single input"
     )
 
 
 def _number(text: str, where: str) -> Fraction:
     if len(text) > _MAX_DIGITS or not _NUMBER.fullmatch(text):
-        raise FormatError(f"{where}: '{text[:40]}' is neither a number nor a variable")
+        raise FormatError(f"{where}: '{text[:_SHOWN]}' is neither a number nor a variable")
     return Fraction(text)
 
 
@@ -241,8 +253,11 @@ def _variables(formula: _Expression) -> Iterator[re.Match[str]]:
             yield match
 
 
-def _parse(text: str, file: str) -> list[_Expression]:
-    """The s-expressions of ``text``, without recursion."""
+def _parse(text: str, file: str) -> Iterator[_Expression]:
+    """The s-expressions of ``text``, one after the other and without recursion.
+
+    A file is held as text; of what is parsed, only one expression is there at a time.
+    """
     open_lists: list[tuple[int, list[_Expression]]] = [(1, [])]
     for token, line in _tokens(text, file):
         if token == "(":
@@ -256,9 +271,10 @@ def _parse(text: str, file: str) -> list[_Expression]:
         else:
             start, items = open_lists.pop()
             open_lists[-1][1].append(_List(tuple(items), start))
+        if len(open_lists) == 1:
+            yield open_lists[0][1].pop()
     if len(open_lists) > 1:
         raise FormatError(f"{file}: line {open_lists[-1][0]}: '(' is never closed; truncated?")
-    return open_lists[0][1]
 
 
 def _tokens(text: str, file: str) -> Iterator[tuple[str, int]]:

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -26,6 +27,8 @@ from redy.errors import UnsupportedError
 from redy.network.form import Layer, Matrix, Network, dense
 from redy.network.reach import unread_units
 from redy.network.split import hands_on
+
+_LARGEST_DENSE = 2**20
 
 _EXHAUSTIVE_DEPTH = 8
 """Up to this many hidden layers every combination of fold and keep is priced."""
@@ -148,11 +151,26 @@ def _macs(
     return total
 
 
+def require_cheap(network: Network, edits: Replacements, folded: np.ndarray) -> None:
+    """Raise ValueError if ``folded`` (depth,) makes evaluation dearer than to fold nothing does.
+
+    :func:`plan` never does; a file may, and ask for skips of any size.
+    """
+    kept, linear = unit_counts(network, edits.shape[None])
+    skips = np.array([edits.skips_input])
+    costs = [
+        int(_macs(network, kept, linear, choice, skips)[0])
+        for choice in (np.zeros(network.depth, dtype=bool), folded)
+    ]
+    if costs[1] > costs[0]:
+        raise ValueError("its linear units are folded where that costs more")
+
+
 @dataclass
 class _Affine:
     """Rows sum_s terms[s] @ h'_s + constant over the sources of the network being built."""
 
-    terms: dict[int, np.ndarray]
+    terms: dict[int, Any]
     constant: np.ndarray
 
     def rows(self, which: np.ndarray) -> _Affine:
@@ -173,7 +191,8 @@ def materialise(
     Over the reals it equals the edited network; its weights are computed in float64. Layers keep
     their numbers; a layer of which nothing is left has no units.
     """
-    posts = [_Affine({0: np.eye(network.inputs)}, np.zeros(network.inputs))]
+    every = np.arange(network.inputs)
+    posts = [_Affine({0: _picking(every, network.inputs)}, np.zeros(network.inputs))]
     layers: list[Layer] = []
     codes = [of_layer[0] for of_layer in read_edits(network, edits.shape[None])]
     for k, (layer, code, line) in enumerate(
@@ -247,9 +266,21 @@ def _post(
             terms[s] = np.zeros((present.size, inner.shape[1]))
             terms[s][folded] = inner[of_present]
     if built.any():
-        terms[k] = np.zeros((present.size, int(built.sum())))
-        terms[k][np.flatnonzero(built), np.arange(int(built.sum()))] = 1.0
+        terms[k] = _picking(np.flatnonzero(built), present.size)
     return _Affine(terms, constant)
+
+
+def _picking(units: np.ndarray, size: int) -> Matrix:
+    """The 0-1 matrix (size, m) that gives ``units`` (m,) the values of m sources; others get 0.
+
+    Dense where it is small, which is faster. The product with it is the same to the last bit.
+    """
+    if size * units.size > _LARGEST_DENSE:
+        ones = np.ones(units.size), (units, np.arange(units.size))
+        return sparse.csr_array(ones, shape=(size, units.size))
+    dense_form = np.zeros((size, units.size))
+    dense_form[units, np.arange(units.size)] = 1.0
+    return dense_form
 
 
 def _rows(matrix: Matrix, rows: np.ndarray) -> np.ndarray:

@@ -12,7 +12,7 @@ real numbers.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -22,6 +22,8 @@ import numpy as np
 from scipy import sparse
 
 from redy.errors import NetworkError
+
+_LARGEST_DENSE = 2**22
 
 Matrix: TypeAlias = np.ndarray | sparse.csr_array
 
@@ -141,13 +143,30 @@ class Network:
             digest.update(f";layer {layer.units}".encode() + layer.relu.tobytes())
             digest.update(_canonical(layer.bias))
             for j, matrix in layer.weights.items():
-                digest.update(f";from {j}".encode() + _canonical(dense(matrix)))
+                digest.update(f";from {j}".encode())
+                for part in _parts(matrix):
+                    digest.update(part)
         return digest.hexdigest()
 
 
 def dense(matrix: Matrix) -> np.ndarray:
     """``matrix`` as a dense array; the same object when it is dense already."""
     return matrix if isinstance(matrix, np.ndarray) else matrix.toarray()
+
+
+def _parts(matrix: Matrix) -> Iterator[bytes]:
+    """What stands for ``matrix``, however it is held: its numbers, of a large one those not zero.
+
+    A sparse matrix of a few numbers may have any shape, and must not be made dense.
+    """
+    if matrix.shape[0] * matrix.shape[1] <= _LARGEST_DENSE:
+        yield _canonical(dense(matrix))
+        return
+    held = sparse.csr_array(matrix, copy=True)
+    held.eliminate_zeros()
+    held.sort_indices()
+    yield from (held.indptr.astype("<i8").tobytes(), held.indices.astype("<i8").tobytes())
+    yield _canonical(held.data)
 
 
 def _canonical(array: np.ndarray) -> bytes:

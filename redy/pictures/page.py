@@ -12,6 +12,7 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from redy.dispatch.bundle import Bundle
+from redy.errors import printable
 from redy.formats.atomic import write_bytes
 from redy.pictures import by_layer, domain_map, graphs, histogram
 from redy.pictures.shares import neurons_left, shares
@@ -255,5 +256,4 @@ def _origin(data: dict[str, Any], command: Sequence[str]) -> str:
 
 def _text(text: str) -> str:
     """``text`` from anywhere, a file's name say, as text of the page."""
-    shown = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
-    return escape(shown)
+    return escape(printable(text))

@@ -16,6 +16,7 @@ from redy.errors import UsageError
 from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.run.backends import Here, Pool
+from redy.run.rows import unreadable_as
 from redy.run.spread import spread_all
 from redy.run.steps import Steps
 from redy.run.store import Store
@@ -154,8 +155,9 @@ class _Grower:
         if record is None:
             self._look([self._tree.root])
         else:
-            self._thoughts = int(record["thoughts"][0])
-            self._tree.restore(record)
+            with unreadable_as(self._store.damaged(f"the {_RECORD}")):
+                self._thoughts = int(record["thoughts"][0])
+                self._tree.restore(record)
             self._count(len(self._tree.leaves()) - 1)
 
     def _keep(self, at_once: bool = False) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import sqlite3
 import time
@@ -25,6 +26,7 @@ from redy.errors import StoreError
 from redy.formats.edit_tensors import edits_from_bytes, edits_to_bytes
 from redy.network.form import Network
 from redy.pipeline import SliceResult
+from redy.run.rows import harden, has_only, require_fit, unreadable_as
 from redy.search.witnesses import Witnesses
 from redy.verdict import Proof
 
@@ -100,7 +102,7 @@ class Store:
         self, path: str | os.PathLike[str], run: dict[str, Any] | None, network: Network | None
     ) -> None:
         self.path = os.fspath(path)
-        self._inputs = 0 if network is None else network.inputs
+        self._network = network
         if self.path != ":memory:":
             self._require_writable()
             self._require_database()
@@ -156,6 +158,7 @@ class Store:
                 self.path, timeout=0, isolation_level=None, check_same_thread=False
             )
             try:
+                harden(connection)
                 connection.execute("PRAGMA locking_mode = EXCLUSIVE")
                 connection.execute("BEGIN EXCLUSIVE")
                 connection.execute("COMMIT")  # the lock stays
@@ -194,6 +197,7 @@ class Store:
         (schema,) = self._connection.execute("PRAGMA user_version").fetchone()
         if application == _APPLICATION:
             if schema == SCHEMA:
+                self._require_tables()
                 return False
             raise StoreError(
                 f"{self.path}: has store schema {schema or '5 or less'}, this redy has schema "
@@ -205,13 +209,18 @@ class Store:
             raise StoreError(f"{self.path}: is a SQLite database, but not a redy store")
         return True
 
+    def _require_tables(self) -> None:
+        if not has_only(self._connection, _TABLES):
+            raise StoreError(
+                f"{self.path}: has other tables than a store of redy's; name another store with "
+                "--store, or delete it"
+            )
+
     def _recorded(self, run: dict[str, Any] | None) -> dict[str, Any]:
         """The run that is recorded, which must be ``run`` if that is given."""
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
-        try:
+        with unreadable_as(self.damaged("the record of the run")):
             recorded = dict(json.loads(row[0]))
-        except (TypeError, ValueError) as error:
-            raise StoreError(self._damaged("the record of the run")) from error
         wanted = recorded if run is None else run
         for name in {**wanted, **recorded}:
             if recorded.get(name) != wanted.get(name):
@@ -238,7 +247,7 @@ class Store:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except sqlite3.Error as error:
+        except (sqlite3.Error, UnicodeError) as error:  # SQLite may complain in broken text
             what, advice = _CAUSES.get(_code(error), _UNKNOWN)
             raise StoreError(f"{self.path}: {what} ({error}); {advice}") from error
 
@@ -259,8 +268,10 @@ class Store:
     def seconds(self) -> float:
         """Wall time spent on this run so far, all its starts together."""
         with self._errors():
-            row = self._connection.execute("SELECT value FROM meta WHERE key = 'seconds'")
-            return float(row.fetchone()[0])
+            query = "SELECT CAST(value AS REAL) FROM meta WHERE key = 'seconds'"
+            row = self._connection.execute(query).fetchone()
+        seconds = 0.0 if row is None else float(row[0])
+        return seconds if 0.0 <= seconds < math.inf else 0.0
 
     def add(self, results: Iterable[SliceResult], seconds: float) -> None:
         """Commit finished slices and ``seconds`` more of wall time, all or nothing."""
@@ -306,8 +317,9 @@ class Store:
         if row is None:
             return None
         if _checksum(row[:2]) != row[2]:
-            raise StoreError(self._damaged(f"the {name}"))
-        return dict(load_tensors(row[1]))
+            raise self.damaged(f"the {name}")
+        with unreadable_as(self.damaged(f"the {name}")):
+            return dict(load_tensors(row[1]))
 
     def _spend(self, seconds: float) -> None:
         self._connection.execute(
@@ -316,38 +328,47 @@ class Store:
 
     def results(self) -> Iterator[SliceResult]:
         """Every finished slice, ascending; raises :class:`StoreError` if one is damaged."""
+        network = self._network
+        if network is None:
+            raise StoreError(f"{self.path}: was opened without its network")
         with self._errors():
             rows = self._connection.execute("SELECT * FROM slices ORDER BY slice")
             for *row, checksum in rows:
+                damaged = self.damaged(f"slice {row[0]}")
                 if _checksum(row) != checksum:
-                    raise StoreError(self._damaged(f"slice {row[0]}"))
-                yield self._restored(row)
+                    raise damaged
+                with unreadable_as(damaged):
+                    result = _restored(row, network.inputs)
+                    require_fit(result, network)
+                yield result
 
-    def _restored(self, row: Sequence[Any]) -> SliceResult:
-        index, status, pool, found, edits, eps, proof, log, cut_short, deviation, *checks = row
-        return SliceResult(
-            slice=index,
-            status=np.frombuffer(status, dtype=np.uint8),
-            witnesses=Witnesses(
-                np.frombuffer(pool, dtype="<u2"),
-                np.frombuffer(found, dtype="<f4").reshape(-1, self._inputs),
-            ),
-            edits=edits_from_bytes(edits),
-            eps_proved=float(np.frombuffer(eps, dtype=np.float64)[0]),
-            proof=Proof[proof],
-            log=tuple(StageLog(*entry) for entry in json.loads(log)),
-            cut_short=bool(cut_short),
-            deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
-            winners_changed=checks[0],
-            contradicted=bool(checks[1]),
-        )
-
-    def _damaged(self, what: str) -> str:
-        return f"{self.path}: {what} {'; '.join(_DAMAGED)}"
+    def damaged(self, what: str) -> StoreError:
+        """The error for what cannot be used of this store, and what to do."""
+        return StoreError(f"{self.path}: {what} {'; '.join(_DAMAGED)}")
 
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+
+
+def _restored(row: Sequence[Any], inputs: int) -> SliceResult:
+    index, status, pool, found, edits, eps, proof, log, cut_short, deviation, *checks = row
+    return SliceResult(
+        slice=index,
+        status=np.frombuffer(status, dtype=np.uint8),
+        witnesses=Witnesses(
+            np.frombuffer(pool, dtype="<u2"),
+            np.frombuffer(found, dtype="<f4").reshape(-1, inputs),
+        ),
+        edits=edits_from_bytes(edits),
+        eps_proved=float(np.frombuffer(eps, dtype=np.float64)[0]),
+        proof=Proof[proof],
+        log=tuple(StageLog(*entry) for entry in json.loads(log)),
+        cut_short=bool(cut_short),
+        deviation=float(np.frombuffer(deviation, dtype=np.float64)[0]),
+        winners_changed=checks[0],
+        contradicted=bool(checks[1]),
+    )
 
 
 def _checksum(row: Sequence[object]) -> bytes:
@@ -359,7 +380,7 @@ def _checksum(row: Sequence[object]) -> bytes:
     return digest.digest()
 
 
-def _code(error: sqlite3.Error) -> int:
+def _code(error: Exception) -> int:
     """SQLite's primary error code; errors of the Python module itself have none."""
     return getattr(error, "sqlite_errorcode", -1) & 0xFF
 

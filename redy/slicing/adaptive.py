@@ -89,7 +89,9 @@ class Adaptive:
         if arrays["cuts"].dtype != np.uint16 or arrays["cuts"].ndim != 1:
             raise UsageError("the cuts of an adaptive slicing are a row of 16 bit numbers")
         lower, upper = (np.array([float.fromhex(v) for v in e]) for e in description["domain"])
-        return cls(Box(lower, upper), arrays["cuts"], arrays.get("weights"))
+        domain = Box(lower, upper)
+        require_few_inputs(domain)  # two bytes of the cuts stand for a box
+        return cls(domain, arrays["cuts"], arrays.get("weights"))
 
     def describe(self) -> dict[str, Any]:
         """Name, leaves and the domain's exact ends (hexadecimal floats), as JSON."""

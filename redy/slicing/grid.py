@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cached_property
-from itertools import pairwise
 from math import prod
 from typing import Any, ClassVar
 
@@ -15,6 +14,7 @@ from redy.errors import UsageError
 from redy.slicing.lookup import GridLookup
 
 _MAX_SLICES = 2**26  # more would not fit in a bundle
+_MAX_PARTS = 2**22  # of one input, whose edges are kept
 
 
 class Grid:
@@ -35,8 +35,13 @@ class Grid:
         for d, count in enumerate(counts):
             if count < 1:
                 raise UsageError(f"--grid: input {d} has {count} parts; give at least 1")
-        if prod(counts) > _MAX_SLICES:
-            raise UsageError(f"--grid: {prod(counts)} slices are more than {_MAX_SLICES}")
+            if count > _MAX_PARTS:
+                raise UsageError(
+                    f"--grid: input {d} has {count} parts; give at most {_MAX_PARTS} per input"
+                )
+        slices = prod(map(float, counts))  # a file may claim any counts, of any number of inputs
+        if slices > _MAX_SLICES:
+            raise UsageError(f"--grid: {slices:.0f} slices are more than {_MAX_SLICES}")
         self.domain = domain
         self.counts = tuple(int(c) for c in counts)
         self.edges = [self._edges_of(d) for d in range(domain.dimension)]
@@ -46,7 +51,7 @@ class Grid:
         share = np.arange(count + 1) / count
         edges = lower * (1.0 - share) + upper * share  # upper - lower might overflow
         edges[0], edges[-1] = lower, upper
-        if count > 1 and not all(a < b for a, b in pairwise(edges)):
+        if count > 1 and not (edges[:-1] < edges[1:]).all():
             raise UsageError(
                 f"input {d} with the interval [{lower}, {upper}] cannot be cut into {count} parts"
             )
