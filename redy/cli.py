@@ -366,9 +366,9 @@ def simplify(
     from redy.simplify import DEFAULT_BUDGET, Selection
     from redy.simplify import simplify as run
 
+    kept = _store_of(out, store, shard)
     loaded = load(net)
     box = _domain(domain, loaded.network.inputs, read_domain)
-    kept = _store_of(out, store, shard)
     if out is not None:
         _require_writable(out, net, kept, *([] if weights is None else [weights]))
     try:
