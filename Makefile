@@ -13,7 +13,7 @@ LOWEST_TESTS := tests/unit tests/conformance tests/property/test_roundtrip.py \
 	tests/faults/test_bad_input.py tests/faults/test_hostile_files.py
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-long test-lowest lint types format hooks clean
+.PHONY: help setup demo test test-long measure-faults test-lowest lint types format hooks clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' Makefile
@@ -57,6 +57,19 @@ test-lowest: .venv-lowest/.ready  ## run telling tests with the lowest versions 
 	.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check \
 		-c constraints-lowest.txt -e . hypothesis pytest
 	@touch $@
+
+# The long versions of what `make test` does in short; NET is a network, by default the project's own.
+NET ?= acasxu_nets/redy_acas.onnx
+FAULTS ?= faults
+measure-faults: $(READY)  ## hours: backends agree, kills, damaged files, memory (NET=, FAULTS=folder)
+	@mkdir -p $(FAULTS)
+	$(BIN)/python -m experiments.cluster_overhead $(NET) --slices 2048 --jobs $(JOBS) --shards 8
+	for backend in loky dask ray; do \
+		$(BIN)/python -m experiments.kill_workers $(NET) --backend $$backend --kills 50 || exit 1; done
+	$(BIN)/python -m experiments.kill_runs --kills 100 --seed 1 --out $(FAULTS)/killed
+	$(BIN)/python -m experiments.fuzz
+	$(BIN)/python -m experiments.memory_curve $(NET) --out $(FAULTS)/memory \
+		--picture $(FAULTS)/memory.png
 
 lint: $(READY)  ## check format and lint
 	$(BIN)/ruff format --check .

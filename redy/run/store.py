@@ -380,7 +380,7 @@ def _checksum(row: Sequence[object]) -> bytes:
     return digest.digest()
 
 
-def _code(error: Exception) -> int:
+def _code(error: sqlite3.Error | UnicodeError) -> int:
     """SQLite's primary error code; errors of the Python module itself have none."""
     return getattr(error, "sqlite_errorcode", -1) & 0xFF
 
