@@ -141,13 +141,24 @@ def test_an_honest_solver_would_have_removed_more(monkeypatch: pytest.MonkeyPatc
 
 @pytest.fixture
 def fooled(monkeypatch: pytest.MonkeyPatch) -> redy.Bundle:
-    """A bundle by a liar that nothing gives away: what it denies lies between all points tried."""
+    """A bundle by a liar that nothing gives away: what it denies lies between all check points."""
     execute._pipelines.clear()
-    network, box = peaks(5e-5, 4e-5)
+    network, box = peaks(5e-7, 4e-7)
     with believing(monkeypatch, Liar(integer_only(careful))):
         bundle = redy.simplify(network, box, stages=["phase", "milp"], solver="highs", budget=20)
     assert false_phases(bundle)
     return bundle
+
+
+def test_a_lie_that_a_check_point_contradicts_removes_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same liar, of peaks that are wide enough to be met."""
+    execute._pipelines.clear()
+    network, box = peaks(5e-4, 4e-4)
+    with believing(monkeypatch, Liar(integer_only(careful))):
+        bundle = redy.simplify(network, box, stages=["phase", "milp"], solver="highs", budget=20)
+    assert false_phases(bundle) == []
 
 
 def test_what_rests_on_a_lie_says_whose_word_it_is(fooled: redy.Bundle) -> None:

@@ -375,6 +375,6 @@ def test_more_budget_never_loses_a_verdict_of_the_first_box(problem, budget):
     once = decider.decide(box.lower, box.upper, 1).status
     more, again = (decider.decide(box.lower, box.upper, budget).status for _ in range(2))
     assert np.array_equal(more, again)
-    first = [k == 1 for k, _ in network.neurons]
+    first = np.array([k == 1 for k, _ in network.neurons], dtype=bool)
     kept = np.isin(once, [Status.INACTIVE_PROPAGATION, Status.ACTIVE_PROPAGATION]) & first
     assert np.array_equal(once[kept], more[kept])
