@@ -43,7 +43,7 @@ from redy.run.backends import BACKENDS, Pool, opened
 from redy.run.execute import Made, Parts, execute
 from redy.run.progress import Progress
 from redy.run.store import Store
-from redy.simplify import Plan, Selection, collect, cut, plan
+from redy.simplify import Plan, Selection, collected, cut, plan
 
 
 @dataclass(frozen=True)
@@ -112,7 +112,7 @@ def _by(name: str, jobs: int, scheduler: str | None, whole: Plan, folder: Path) 
         with _watched() as busy:
             execute(whole.job, whole.chosen, store, pool, Progress())
         end, used = time.perf_counter(), time.process_time() - used
-        bundle = collect(whole, list(store.results()), store.seconds)
+        bundle = collected(whole, whole.chosen, store)
     bundle.save(f"{path}.redy")
     version = BACKENDS[name].probe().version
     label = "this process" if jobs == 1 else f"{name} {version}, {jobs} workers"

@@ -249,8 +249,13 @@ def _run(
         keep_whole(store, asked.loaded, asked.made.slicing)
     with progress or Progress() as shown:
         execute(asked.job, chosen, store, pool, shown)
-        damaged = store.damaged("what it says of the slices")
-        return collect(asked, chosen, list(store.results()), store.seconds, damaged)
+        return collected(asked, chosen, store)
+
+
+def collected(asked: Plan, chosen: np.ndarray, store: Store) -> Bundle:
+    """The bundle of the slices ``chosen``, all that ``store`` holds; raises StoreError if not."""
+    damaged = store.damaged("what it says of the slices")
+    return collect(asked, chosen, list(store.results()), store.seconds, damaged)
 
 
 def collect(

@@ -25,7 +25,7 @@ from redy.run.backends import BACKENDS, opened
 from redy.run.execute import execute
 from redy.run.progress import Progress
 from redy.run.store import Store
-from redy.simplify import Selection, collect, plan
+from redy.simplify import Selection, collected, plan
 from redy.terminal import sentences
 from redy.verdict import Reason, Unknown
 from tests.commands import ONNX, ROOT, finish, start
@@ -54,7 +54,7 @@ def run(slicing: Deadly, backend: str, store: Path) -> Bundle:
         closing(Store(store, asked.job.key(), loaded.network)) as kept,
     ):
         execute(asked.job, asked.chosen, kept, pool, Progress())
-        return collect(asked, list(kept.results()), kept.seconds)
+        return collected(asked, asked.chosen, kept)
 
 
 @pytest.mark.parametrize("kind", [Deadly, Hungry])
