@@ -51,6 +51,9 @@ _SUMMARY: Mapping[str, Any] = {
     "float_deviation_points": _COUNT,
     "winners_changed": _COUNT,
 }
+_LATER: Mapping[str, Any] = {"slices_contradicted": _COUNT, "slices_failed": [_COUNT]}
+"""What older bundles of the same schema lack."""
+
 _MID: Mapping[str, Any] = {
     "layer": _COUNT, "cells": _COUNT, "reachable": _COUNT, "weighted_by": _TEXT,
     "rest_share": _NUMBER, "comparisons_mean": _NUMBER, "suffix_neurons": _COUNT,
@@ -65,7 +68,11 @@ _LONGEST = 10_000
 def require_summary(summary: object) -> None:
     """Raise ValueError unless ``summary`` has what is printed of it; there may be more."""
     _require(summary, _SUMMARY, "its summary")
-    if isinstance(summary, dict) and "mid" in summary:
+    if not isinstance(summary, dict):
+        return
+    later = {name: shape for name, shape in _LATER.items() if name in summary}
+    _require(summary, later, "its summary")
+    if "mid" in summary:
         _require(summary["mid"], _MID, "its summary: mid")
 
 
@@ -87,7 +94,8 @@ def _require(value: Any, shape: Any, where: str) -> None:
     else:
         _fits(isinstance(value, dict), f"{where} is no table")
         for name, inner in shape.items():
-            _require(value.get(name), inner, f"{where}: {name}")
+            _fits(name in value, f"{where}: {name} is missing")
+            _require(value[name], inner, f"{where}: {name}")
 
 
 def _fits(fits: bool, complaint: str) -> None:

@@ -294,6 +294,9 @@ def summary_with(tensors: Tensors, **others: object) -> Tensors:
         {"stages": {}},
         {"mid": {}},
         {"guarantee": "x" * 10**5},
+        {"slices_failed": 1.5},
+        {"slices_failed": ["one"]},
+        {"slices_contradicted": "some"},
     ],
 )
 def test_a_summary_that_could_not_be_shown(
@@ -304,6 +307,15 @@ def test_a_summary_that_could_not_be_shown(
         redy.open(path)
     write_file(summary_with(tensors, later="more"), path)
     assert redy.open(path).summary["later"] == "more"
+
+
+@pytest.mark.parametrize("name", ["winner", "eps", "removed_mean", "layers"])
+def test_a_summary_that_lacks_what_is_shown(name: str, tensors: Tensors, tmp_path: Path) -> None:
+    summary = json.loads(tensors["description"].tobytes())["summary"]
+    del summary[name]
+    path = write_file(described(tensors, summary=summary), tmp_path / "b.redy")
+    with pytest.raises(FormatError, match=f"{name} is missing"):
+        redy.open(path)
 
 
 @pytest.mark.parametrize(
