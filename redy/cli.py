@@ -631,7 +631,9 @@ def export(
     opened = Bundle.open(bundle)
     of_all = outside is not None or with_slice or winner is not None
     if index is not None and of_all:
-        raise UsageError("--outside, --with-slice and --winner are for all slices; no --slice then")
+        raise UsageError(
+            "--outside, --with-slice and --winner are of all slices: leave out --slice"
+        )
     if index is None and (opened.slicing.slices > 1 or of_all or file_format == "c"):
         facts = write_whole(
             opened,
