@@ -3,8 +3,9 @@
     python -m experiments.memory_speed 1_1.1024.redy 1_1.4096.redy 1_1.32768.redy
 
 Of every bundle the bytes of its programs, which are those of the tables of exported C code too, and
-the time of single calls and of large batches, beside onnxruntime on the original in the same run (`redy bench`). The table, in Markdown, goes to stdout, the picture to memory_speed.png
-beside this script unless --picture says otherwise.
+the time of single calls and of large batches, beside onnxruntime on the original in the same run
+(`redy bench`). The table, in Markdown, goes to stdout, the picture to memory_speed.png beside this
+script unless --picture says otherwise.
 """
 
 from __future__ import annotations
