@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -131,7 +132,7 @@ def _redy(bundle: Bundle, threads: int) -> Contender:
     for _ in evaluator.prepare():
         pass
     out = np.empty(bundle.network.outputs, dtype=np.float32)
-    return Contender("redy", True, evaluator.nbytes, lambda point: evaluator(point, out), evaluator)
+    return Contender("redy", True, evaluator.nbytes, partial(evaluator.one, out=out), evaluator)
 
 
 def _c(name: str, code: Compiled, *, simplified: bool) -> Contender:

@@ -46,6 +46,10 @@ class Evaluator:
             a number is always an error.
         threads: that share a large batch.
 
+    Attributes:
+        one: the same for one point (inputs,) alone, and the fastest way to have it evaluated:
+            ``one(point, out)`` allocates nothing.
+
     Raises:
         UsageError: an option that there is not.
         UnsupportedError: the network has more than MOST_UNITS units.
@@ -75,6 +79,7 @@ class Evaluator:
         if content.parts is not None:
             self._one = self._several = _refused
             self._few = 0
+        self.one = self._for_one()
 
     def __reduce__(self) -> tuple[Callable[..., Evaluator], tuple[Content, dict[str, Any]]]:
         return _restored, (self._content, self._options)
@@ -108,21 +113,36 @@ class Evaluator:
             UsageError: ``out`` has another shape or type.
         """
         shape: tuple[int, ...] = getattr(points, "shape", ())
-        try:
-            if len(shape) == 1:
-                given = np.empty(self._outputs, self._dtype) if out is None else out
-                tables = self._programs.tables
-                if self._one(points, given, self._rooms.one, *tables, self._clamps) >= 0:
-                    return given
-            elif len(shape) == 2 and shape[0] <= self._few:
-                given = np.empty((shape[0], self._outputs), self._dtype) if out is None else out
-                tables = self._programs.tables
+        if len(shape) == 1:
+            return self.one(points, out)
+        if len(shape) == 2 and shape[0] <= self._few:
+            given = np.empty((shape[0], self._outputs), self._dtype) if out is None else out
+            tables = self._programs.tables
+            try:
                 done = self._several(points, given, self._rooms.one, *tables, self._clamps)
-                if done == shape[0]:
-                    return given
-        except TypeError:
-            pass  # another type or layout of arrays than was compiled for
+            except TypeError:
+                done = -1  # another type or layout of arrays than was compiled for
+            if done == shape[0]:
+                return given
         return self._called(np.asarray(points), out)
+
+    def _for_one(self) -> Callable[..., np.ndarray]:
+        """What evaluates one point; a closure, as looking things up would take as long."""
+        find_and_run, called = self._one, self._called
+        programs, rooms, clamps = self._programs, self._rooms, self._clamps
+        outputs, dtype = self._outputs, self._dtype
+
+        def one(point: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+            given = np.empty(outputs, dtype) if out is None else out
+            plan, numbers = programs.tables
+            try:
+                if find_and_run(point, given, rooms.one, plan, numbers, clamps) >= 0:
+                    return given
+            except TypeError:
+                pass  # another type or layout of arrays than it was compiled for
+            return called(np.asarray(point), out)
+
+        return one
 
     def _called(self, points: np.ndarray, out: np.ndarray | None) -> np.ndarray:
         """Any call, after all checks."""
