@@ -19,6 +19,7 @@ from joblib.externals.loky import get_reusable_executor
 from joblib.externals.loky.process_executor import BrokenProcessPool
 
 from redy.errors import RedyError
+from redy.interrupts import put_off
 from redy.run.backends.base import DIED, Capabilities, Died, Function, Pool, register
 from redy.run.backends.here import Here
 from redy.run.backends.remote import packed, packed_function, unpacked, work
@@ -26,6 +27,9 @@ from redy.run.workers import interrupts_held, prepare_worker
 
 _IDLE = 300
 """Seconds after which a worker without work ends."""
+
+_LOOK = 0.1
+"""Seconds between looks at whether Ctrl-C came."""
 
 _THREADS = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 """Matrices are small: threads would spend more time waiting for each other than computing."""
@@ -76,16 +80,15 @@ class _Processes:
 
     def submit(self, shipped: _Shipped, task: Any) -> Future[bytes | Died]:
         """See :class:`redy.run.backends.base.Pool`."""
-        if self._executor is not None:
-            return self._submitted(shipped, task)
         with interrupts_held():
-            self._executor = get_reusable_executor(
-                max_workers=self.slots,
-                timeout=_IDLE,
-                initializer=prepare_worker,
-                initargs=(os.getpid(), str(_folder())),
-                env=_THREADS,
-            )
+            if self._executor is None:
+                self._executor = get_reusable_executor(
+                    max_workers=self.slots,
+                    timeout=_IDLE,
+                    initializer=prepare_worker,
+                    initargs=(os.getpid(), str(_folder())),
+                    env=_THREADS,
+                )
             return self._submitted(shipped, task)
 
     def _submitted(self, shipped: _Shipped, task: Any) -> Future[bytes | Died]:
@@ -100,11 +103,17 @@ class _Processes:
         self, tickets: Collection[Future[bytes | Died]]
     ) -> list[tuple[Future[bytes | Died], Any | Died]]:
         """See :class:`redy.run.backends.base.Pool`."""
-        done = wait(tickets, return_when=FIRST_COMPLETED).done
-        if any(isinstance(ticket.exception(), BrokenProcessPool) for ticket in done):
-            self.stop()
-            done = wait(tickets).done
-        return [(ticket, _outcome(ticket)) for ticket in done]
+        found: list[tuple[Future[bytes | Died], Any | Died]] = []
+        while not found:
+            # Ctrl-C between a lock and what would release it leaves it locked, and loky's thread
+            # would wait for it for ever.
+            with put_off():
+                done = wait(tickets, _LOOK, FIRST_COMPLETED).done
+                if any(isinstance(ticket.exception(), BrokenProcessPool) for ticket in done):
+                    self.stop()
+                    done = wait(tickets).done
+                found = [(ticket, _outcome(ticket)) for ticket in done]
+        return found
 
     def stop(self) -> None:
         """End all processes; others come with the next task."""
