@@ -9,7 +9,7 @@ import tempfile
 import weakref
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -94,6 +94,8 @@ class _Processes:
     def _submitted(self, shipped: _Shipped, task: Any) -> Future[bytes | Died]:
         try:
             future: Future[bytes | Died] = self._executor.submit(_read, shipped.path, packed(task))
+            # The file is there as long as what was shipped: until no task needs it.
+            future.add_done_callback(partial(_keep, shipped))
         except BrokenProcessPool as error:  # since the last result came
             future = Future()
             future.set_exception(error)
@@ -124,6 +126,11 @@ class _Processes:
     def close(self) -> None:
         """Leave the processes to the next pool, or to their end when none comes."""
         self._executor = None
+
+
+def _keep(shipped: _Shipped, _: Future[bytes | Died]) -> None:
+    """Nothing: what calls this when a task is done holds ``shipped`` until then."""
+    del shipped
 
 
 def _outcome(ticket: Future[bytes | Died]) -> Any | Died:
