@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Collection
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from redy.errors import RedyError
-from redy.run.backends import DIED, Died
+from redy.run.backends import DIED, Died, opened
 from redy.run.spread import Lost, spread, spread_all
 
 
@@ -151,3 +152,20 @@ def test_tasks_are_taken_as_they_are_needed() -> None:
     next(results)
     assert len(taken) == 2 * pool.slots
     results.close()
+
+
+_HELD: list[np.ndarray] = []
+
+
+def grown(number: int) -> int:
+    """Its process holds 350 MB more from the second call on, which loky takes for a leak."""
+    if len(_HELD) == 1:
+        _HELD.append(np.ones(350_000_000 // 8))
+    _HELD.append(np.zeros(0))
+    time.sleep(1.1)  # loky looks once a second
+    return number
+
+
+def test_a_worker_that_grows_is_replaced_though_warnings_are_errors() -> None:
+    with opened("loky", 2) as pool:
+        assert sorted(spread(pool, grown, range(10))) == list(range(10))

@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import tempfile
+import warnings
 import weakref
 from collections.abc import Callable, Collection
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -27,6 +28,9 @@ from redy.run.workers import interrupts_held, prepare_worker
 
 _IDLE = 300
 """Seconds after which a worker without work ends."""
+
+_REPLACED = "A worker stopped while some jobs were given to the executor"
+"""How loky's warning begins."""
 
 _LOOK = 0.1
 """Seconds between looks at whether Ctrl-C came."""
@@ -82,6 +86,9 @@ class _Processes:
         """See :class:`redy.run.backends.base.Pool`."""
         with interrupts_held():
             if self._executor is None:
+                # A worker that has grown is replaced, which nobody need know; and where warnings
+                # are errors, loky's own thread would die of it and leave everybody waiting.
+                warnings.filterwarnings("ignore", _REPLACED, UserWarning)
                 self._executor = get_reusable_executor(
                     max_workers=self.slots,
                     timeout=_IDLE,
