@@ -220,7 +220,8 @@ class Store:
         """The run that is recorded, which must be ``run`` if that is given."""
         row = self._connection.execute("SELECT value FROM meta WHERE key = 'run'").fetchone()
         with unreadable_as(self.damaged("the record of the run")):
-            recorded = dict(json.loads(row[0]))
+            recorded: dict[str, Any] = json.loads(row[0])
+            recorded.keys()  # which nothing else has that JSON may hold
         wanted = recorded if run is None else run
         for name in {**wanted, **recorded}:
             if recorded.get(name) != wanted.get(name):
