@@ -121,7 +121,7 @@ class _Code:
         self._numbers = numbers
         first = int(self._plan[kernels.PROGRAMS])
         starts = np.unique(self._plan[first : first + content.slicing.slices])
-        shapes = [_shape(self._plan, int(start)) for start in starts]
+        shapes = [shape_of(self._plan, int(start)) for start in starts]
         self._widest = max(width for width, _ in shapes)
         self.sizes = len(starts), max(macs for _, macs in shapes)
 
@@ -209,7 +209,7 @@ class _Code:
             yield _ZEROS.sub("", number.hex()) + suffix if number else "0"
 
 
-def _shape(plan: np.ndarray, at: int) -> tuple[int, int]:
+def shape_of(plan: np.ndarray, at: int) -> tuple[int, int]:
     """Entries and multiply-accumulates of the program at ``at``."""
     width, macs = int(plan[kernels.INPUTS]), 0
     layers, at = int(plan[at + 1]), at + 2

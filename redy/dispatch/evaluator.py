@@ -30,7 +30,7 @@ slice by slice: sorting them looks at every slice."""
 
 
 class Evaluator:
-    """The outputs of a simplified network, fast; made by :meth:`redy.dispatch.bundle.Bundle`.
+    """The outputs of a simplified network, fast; made by ``Bundle.evaluator``.
 
     Call it with (n, inputs) points for (n, outputs), or with one point (inputs,) for (outputs,).
     The first call with a point of a slice makes that slice's program, which takes a fraction of a

@@ -33,11 +33,7 @@ from redy.errors import UnsupportedError
 from redy.formats.bundle import Content
 from redy.network.fold import read_edits, unit_lines
 from redy.network.form import Network
-from redy.slicing.lookup import (
-    GridLookup,
-    Lookup,
-    in_single,
-)
+from redy.slicing.lookup import GridLookup, Lookup, in_single
 
 MOST_UNITS = 2048
 """Networks of more units are evaluated by numpy: their programs would be long in the making, and
@@ -152,6 +148,18 @@ class Programs:
     def _folded(self, row: int) -> np.ndarray:
         return self._content.folded[row] if row >= 0 else np.zeros(self._depth, dtype=bool)
 
+    def _make_room(self, end: int, stop: int) -> None:
+        """Have ``end`` entries of ``plan`` and ``stop`` of ``numbers``, which keep what they hold.
+
+        A larger ``numbers`` comes with another ``plan``: a thread that still reads the old pair
+        must never find a program in its ``plan`` whose weights are not in its ``numbers``.
+        """
+        plan, numbers = self.tables
+        if stop > numbers.size:
+            self.tables = _larger(plan, end), _larger(numbers, stop)
+        elif end > plan.size:
+            self.tables = _larger(plan, end), numbers
+
     def _append(self, head: np.ndarray, numbers: np.ndarray) -> int:
         """Put a program behind the others; returns where it begins."""
         at, w = self._filled
@@ -159,10 +167,7 @@ class Programs:
         end, stop = at + whole.size, w + numbers.size
         if max(end, stop) > _MOST:
             raise UnsupportedError("the programs of this bundle are too large to be held at once")
-        self.tables = (
-            _with_room(self.tables[0], at, end),
-            _with_room(self.tables[1], w, stop + _SPARE),
-        )
+        self._make_room(end, stop + _SPARE)
         self.tables[0][at:end] = whole
         with np.errstate(over="ignore"):
             self.tables[1][w:stop] = numbers
@@ -176,11 +181,11 @@ class Programs:
         return at
 
 
-def _with_room(array: np.ndarray, filled: int, wanted: int) -> np.ndarray:
-    if wanted <= array.size:
-        return array
-    larger = np.zeros(min(_MOST, max(wanted, 2 * array.size)), dtype=array.dtype)
-    larger[:filled] = array[:filled]
+def _larger(array: np.ndarray, wanted: int) -> np.ndarray:
+    """A copy with room for ``wanted`` entries, and for as many again as there are."""
+    size = array.size if wanted <= array.size else min(_MOST, max(wanted, 2 * array.size))
+    larger = np.zeros(size, dtype=array.dtype)
+    larger[: array.size] = array
     return larger
 
 

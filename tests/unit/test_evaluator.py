@@ -15,8 +15,11 @@ import numpy as np
 import pytest
 from scipy import sparse
 
+from redy.dispatch import kernels
+from redy.dispatch.c_code import shape_of
 from redy.dispatch.evaluator import Evaluator
 from redy.dispatch.interpreter import Interpreter
+from redy.dispatch.programs import Programs
 from redy.domain import Box
 from redy.edit_table import EditTable
 from redy.edits import Edits
@@ -184,6 +187,22 @@ def test_threads_may_share_an_evaluator() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+def test_tables_in_use_never_name_programs_that_they_lack() -> None:
+    """Another thread may read the tables while programs are added."""
+    content = wide_content()
+    programs = Programs(content, np.dtype(np.float64))
+    grown = 0
+    for index in range(16):
+        plan, numbers = programs.tables
+        programs.add(np.array([index]))
+        grown += programs.tables[1] is not numbers
+        begins = plan[plan[kernels.PROGRAMS] : plan[kernels.PROGRAMS] + 16]
+        for at in begins[begins != kernels.MISSING].tolist():
+            width, macs = shape_of(plan, at)
+            assert plan[at] + macs + width - content.network.inputs <= numbers.size
+    assert 2 < grown < 16
 
 
 def test_pickled_it_does_the_same() -> None:
