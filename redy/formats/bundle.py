@@ -40,7 +40,6 @@ import hashlib
 import json
 import os
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
@@ -50,7 +49,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
 from safetensors.numpy import load as load_tensors
 from safetensors.numpy import save as save_tensors
 
@@ -60,6 +58,7 @@ from redy.errors import FormatError, RedyError
 from redy.formats.atomic import read_bytes, read_text, write_bytes
 from redy.formats.edit_tensors import from_tensors, to_tensors, typed
 from redy.formats.evidence import Evidence, Sealed
+from redy.formats.malformed import MALFORMED
 from redy.formats.summary import require_record, require_summary
 from redy.guarantee import Guarantee
 from redy.network.form import Layer, Network, dense
@@ -83,19 +82,6 @@ _SLICING = "slicing."
 
 _EVIDENCE = "evidence."
 """Before the names of the tables of evidence."""
-
-_MALFORMED = (
-    SafetensorError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    RedyError,
-    zlib.error,
-)
-"""What reading the parts of a file raises that has a right checksum but that redy did not write."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -236,7 +222,7 @@ def read_bundle(path: str | os.PathLike[str]) -> Content:
 def _malformed(file: str) -> Iterator[None]:
     try:
         yield
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise FormatError(f"{file}: is not a bundle that redy wrote ({error})") from error
 
 

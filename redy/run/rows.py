@@ -13,27 +13,15 @@ from math import inf
 from typing import cast
 
 import numpy as np
-from safetensors import SafetensorError
 
 from redy.criteria import StageLog
 from redy.criteria.phase import POOL
 from redy.edits import Edits, Status
 from redy.errors import RedyError
+from redy.formats.malformed import MALFORMED
 from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.pipeline import SliceResult
-
-_MALFORMED = (
-    SafetensorError,
-    ValueError,
-    LookupError,
-    TypeError,
-    AttributeError,
-    ArithmeticError,
-    RecursionError,
-    RedyError,
-)
-"""What reading a row raises that has a right checksum but that redy did not write."""
 
 _LONGEST_SQL = 100_000
 _MOST = 2**40
@@ -71,7 +59,7 @@ def unreadable_as(error: RedyError) -> Iterator[None]:
     """Raise ``error`` for whatever a table that redy did not write makes reading it raise."""
     try:
         yield
-    except _MALFORMED as cause:
+    except MALFORMED as cause:
         raise error from cause
 
 
