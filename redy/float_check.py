@@ -17,11 +17,7 @@ from redy.network.form import Network
 from redy.network.rounding import evaluation_error
 from redy.network.winner import winners_changed
 from redy.search.witnesses import pool_points
-from redy.tolerances import DIFFERENT, FLOOR
-
-_FOLDED = 4.0
-"""How many times the rounding error of the original is allowed to the folded network, whose weights
-were rounded too."""
+from redy.tolerances import DIFFERENT, FLOOR, FOLDED
 
 
 @dataclass(frozen=True)
@@ -90,7 +86,7 @@ class FloatCheck:
                 parts = (abs(matrix) @ magnitudes[j] for j, matrix in layer.weights.items())
                 magnitudes.append(np.abs(layer.bias) + sum(parts))
             underflow = FLOOR * max(float(m.max(initial=1.0)) for m in magnitudes)
-            return (1.0 + _FOLDED) * evaluation_error(self._network, magnitudes) + underflow
+            return (1.0 + FOLDED) * evaluation_error(self._network, magnitudes) + underflow
 
 
 def check_points(index: int, lower: np.ndarray, upper: np.ndarray, count: int) -> np.ndarray:

@@ -106,6 +106,19 @@ class Guarantee:
         span = output_span(network, domain)
         return replace(self, eps=self.percent / 100 * span, span=span)
 
+    def winner_rule(self, asked: str | None = None) -> Winner | None:
+        """Which output wins, as ``asked`` or as promised; None if neither says.
+
+        Raises:
+            UsageError: ``asked`` is neither ``min`` nor ``max``, or not what ``decision`` promises.
+        """
+        promised = self.winner if self.kind == "decision" else None
+        if asked not in {None, *get_args(Winner)}:
+            raise UsageError(f"winner {asked!r}: give 'min' or 'max', for which output wins")
+        if promised is not None and asked not in {None, promised}:
+            raise UsageError(f"winner {asked!r}: the guarantee is of {promised!r}")
+        return promised if asked is None else cast("Winner", asked)
+
     def __str__(self) -> str:
         if self.kind != "eps":
             return self.kind

@@ -57,6 +57,20 @@ def put_off() -> Iterator[None]:
             raise Terminated if signal.SIGTERM in came else KeyboardInterrupt
 
 
+@contextmanager
+def handlers_kept() -> Iterator[None]:
+    """Whatever handlers of Ctrl-C and SIGTERM a library sets within are undone at the end.
+
+    Without effect in other threads than the main one, where none can be set.
+    """
+    before = {number: signal.getsignal(number) for number in STOPPING} if _here() else {}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 def _here() -> bool:
     return threading.current_thread() is threading.main_thread()
 

@@ -29,6 +29,14 @@ DIFFERENT = 1e-12
 """Outputs further apart than this, relative to their size, differ at a point for the search; what
 a search believes is confirmed by replay, or proves nothing."""
 
+FOLDED = 4.0
+"""How many times the rounding error of the original is allowed to a folded network, whose weights
+were rounded too, before the float check takes a difference for a contradiction."""
+
+CLOSE = {32: 1e-5, 64: 1e-12}
+"""Relative to the largest output, by how much sums of another order may differ in the self-test of
+exported C code, by precision in bits."""
+
 MOST_TERMS = 2**50
 """Beyond so many terms gamma answers infinity; up to here gamma(n) <= 1/7."""
 

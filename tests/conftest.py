@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, settings
 
+from redy.interrupts import STOPPING
 from tests.commands import ONNX, succeed
 
 # The same examples at every run: a failure is of the change at hand, not of the day's luck.
@@ -21,6 +24,14 @@ _MISSING = (
     "vnnlib/, whose files the public repositories NeuralNetworkVerification/Marabou "
     "(resources/nnet/acasxu, resources/onnx/acasxu) and stanleybak/vnncomp2021 hold"
 )
+
+
+@pytest.fixture(autouse=True)
+def _handlers_stay() -> Iterator[None]:
+    """What a test leaves as the handler of Ctrl-C or SIGTERM would fail another, far from it."""
+    before = [signal.getsignal(number) for number in STOPPING]
+    yield
+    assert [signal.getsignal(number) for number in STOPPING] == before
 
 
 @pytest.fixture(scope="session")

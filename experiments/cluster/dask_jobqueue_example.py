@@ -15,11 +15,14 @@ import argparse
 from pathlib import Path
 
 import dask
-import dask_jobqueue
-from dask_jobqueue.local import LocalCluster
 
 import redy
 from redy.formats.domains import read_domain
+from redy.interrupts import handlers_kept
+
+with handlers_kept():  # Dask-jobqueue takes Ctrl-C for itself, which redy stops cleanly for
+    import dask_jobqueue
+    from dask_jobqueue.local import LocalCluster
 
 SYSTEMS = {
     "slurm": dask_jobqueue.SLURMCluster,

@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import numba
 from numba.core import config
+from numba.core.caching import FunctionCache
 from numba.core.dispatcher import Dispatcher
 
 from redy.interrupts import put_off
@@ -59,15 +61,38 @@ def kernel(
     """
     if function is None:
         return lambda f: kernel(f, allocates=allocates, sums=sums, inline=inline, parallel=parallel)
-    options = {"fastmath": _REORDERED if sums else _FUSED, "cache": True, "nogil": parallel}
+    options = {"fastmath": _REORDERED if sums else _FUSED, "nogil": parallel}
+    if not allocates:
+        options |= {"forceinline": inline, "_nrt": False}
+    return _cached(numba.njit(**options)(function))
+
+
+class _Cache(FunctionCache):
+    """Numba's own; but a disk that is full costs time, not the run."""
+
+    def load_overload(self, *arguments: Any) -> Any:
+        """The compiled code that is kept, or None."""
+        with suppress(OSError):
+            return super().load_overload(*arguments)
+        return None
+
+    def save_overload(self, *arguments: Any) -> None:
+        """Keep compiled code, if there is room for it."""
+        with suppress(OSError):
+            super().save_overload(*arguments)
+
+
+def _cached(dispatcher: Any) -> Any:
+    """``dispatcher``, whose compiled code is kept where there is a folder to keep it in."""
     before = config.CACHE_DIR
     config.CACHE_DIR = _FOLDER
     try:
-        if allocates:
-            return numba.njit(**options)(function)
-        return numba.njit(**options, forceinline=inline, _nrt=False)(function)
+        dispatcher._cache = _Cache(dispatcher.py_func)  # noqa: SLF001, which enable_caching() sets
+    except RuntimeError:  # no folder can be written: every process compiles for itself
+        pass
     finally:
         config.CACHE_DIR = before
+    return dispatcher
 
 
 def call(function: Any, *arguments: object) -> Any:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, get_args, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -341,12 +341,9 @@ class Bundle:
             UsageError: ``winner`` is missing, or not that of the guarantee.
             DomainError: as :meth:`slice_of`.
         """
-        promised = self.guarantee.winner if self.guarantee.kind == "decision" else None
-        chosen = winner or promised
-        if chosen not in get_args(Winner):
-            raise UsageError(f"winner {chosen!r}: give 'min' or 'max', for which output wins")
-        if promised not in {None, chosen}:
-            raise UsageError(f"winner {chosen!r}: the guarantee is of {promised!r}")
+        chosen = self.guarantee.winner_rule(winner)
+        if chosen is None:
+            raise UsageError("winner: give 'min' or 'max', which the guarantee does not say")
         outputs = self(points)
         best = outputs.argmin(axis=-1) if chosen == "min" else outputs.argmax(axis=-1)
         return np.asarray(best, dtype=np.int64)

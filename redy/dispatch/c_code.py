@@ -24,14 +24,13 @@ from redy.dispatch.evaluator import Evaluator
 from redy.errors import UnsupportedError, UsageError
 from redy.formats.atomic import atomic_path
 from redy.formats.bundle import Content
+from redy.tolerances import CLOSE
 
 _TYPES = {32: ("float", "f"), 64: ("double", "")}
 _PER_LINE = 8
 _ZEROS = re.compile(r"\.?0*(?=p)")
 _TEST_POINTS = 256
 _SEED = 20210526
-_CLOSE = {32: 1e-5, 64: 1e-12}
-"""Relative to the largest output, by how much sums of another order may differ in a self-test."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,8 @@ def write_c(
         winner: ``min`` or ``max``; that of the guarantee if left out, else ``min``.
 
     Raises:
-        UsageError: an option that there is not, or a name that does not end in .c.
+        UsageError: an option that there is not, a name that does not end in .c, or another winner
+            than that of the guarantee.
         UnsupportedError: mid-network slicing, or a network too large.
         OutputError: a file cannot be written.
     """
@@ -96,9 +96,7 @@ def write_c(
             "C code of a bundle made with --slicing mid is not supported; slice the inputs, or "
             "export single cells with --slice and --format onnx"
         )
-    rule = winner or content.guarantee.winner
-    if rule not in {"min", "max"}:
-        raise UsageError(f"--winner {rule}: give min or max")
+    rule = content.guarantee.winner_rule(winner) or "min"
     evaluator = Evaluator(content, precision=precision, outside=outside)
     for _ in evaluator.prepare():
         pass
@@ -190,7 +188,7 @@ class _Code:
         points = (low * (1 - share) + high * share).astype(dtype).clip(lower, upper)
         outputs = self._evaluator(points)
         owners = self._evaluator.slice_of(points)
-        close = _CLOSE[self._precision] * max(1.0, float(np.abs(outputs).max()))
+        close = CLOSE[self._precision] * max(1.0, float(np.abs(outputs).max()))
         yield f"#define TEST_POINTS {len(points)}\n"
         yield f"#define TEST_CLOSE {close!r}\n"
         for name, table in (("points", points), ("outputs", outputs)):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -16,10 +17,12 @@ import redy as package
 from experiments.processes import dask_cluster
 from redy.errors import UsageError
 from redy.guarantee import EXACT
+from redy.interrupts import STOPPING
 from redy.run import backends
 from redy.run.backends import BACKENDS, Here, Pool, opened, remote
 from redy.run.grow import Growth, grow
 from redy.run.shards import Shard
+from redy.run.spread import spread
 from redy.run.steps import Steps
 from redy.run.store import Store
 from tests.commands import ONNX, ROOT, redy, succeed
@@ -56,6 +59,14 @@ def made(out: Path, *words: object) -> bytes:
 def test_two_processes_of_this_machine(backend: str, tmp_path: Path, alone: bytes) -> None:
     assert made(tmp_path / "b.redy", "--jobs", 2, "--backend", backend) == alone
     assert f'"backend": "{backend}"' in (tmp_path / "b.redy.run.json").read_text()
+
+
+def test_signal_handlers_stay(backend: str) -> None:
+    before = [signal.getsignal(number) for number in STOPPING]
+    with opened(backend, 2) as pool:
+        assert list(spread(pool, abs, [-1])) == [1]
+        assert [signal.getsignal(number) for number in STOPPING] == before
+    assert [signal.getsignal(number) for number in STOPPING] == before
 
 
 def test_a_tree_is_grown_by_every_backend_alike(backend: str) -> None:
@@ -107,7 +118,8 @@ def test_a_dask_scheduler_with_two_workers(scheduler: str, tmp_path: Path, alone
 
 
 def test_the_example_for_jobqueue(tmp_path: Path) -> None:
-    pytest.importorskip("dask_jobqueue")
+    if find_spec("dask_jobqueue") is None:
+        pytest.skip("dask_jobqueue is not installed")
     out = tmp_path / "b.redy"
     script = ROOT / "experiments" / "cluster" / "dask_jobqueue_example.py"
     words = [ONNX, "--domain", "acasxu", "--slices", "16", "--budget", "50", "--system", "local"]

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from redy.dispatch.c_code import write_c
 from redy.dispatch.evaluator import Evaluator
 from redy.errors import OutputError, UsageError
 from redy.formats.bundle import Content
+from redy.guarantee import Guarantee
 from tests.unit.test_evaluator import points_of, random_content, wide_content
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
@@ -195,3 +197,15 @@ def test_what_cannot_be_written_leaves_no_file(options, error, tmp_path: Path) -
     with pytest.raises(error):
         write_c(random_content(4), path, **given)
     assert not list(tmp_path.iterdir())
+
+
+def test_c_code_names_the_winner_that_the_guarantee_is_of(tmp_path: Path) -> None:
+    content = replace(random_content(4), guarantee=Guarantee.parse("decision", "max"))
+    with pytest.raises(UsageError, match="winner 'min': the guarantee is of 'max'"):
+        write_c(content, tmp_path / "net.c", winner="min")
+    assert not list(tmp_path.iterdir())
+    write_c(content, tmp_path / "net.c")
+    library = Library(tmp_path / "net.c", 32)
+    points = points_of(content, 50).astype(np.float32)
+    outputs = library.outputs(points, content.base.outputs)
+    assert [library.call("redy_winner", point) for point in points] == outputs.argmax(1).tolist()

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from redy.branching.compiled import call, kernel
+from tests.commands import ROOT
 
 
 @kernel(inline=False)
@@ -45,3 +49,34 @@ def test_elsewhere_a_kernel_is_just_called() -> None:
     thread.start()
     thread.join()
     assert done[0] > 0.0
+
+
+def test_a_full_disk_costs_compiled_code_no_more_than_time(tmp_path: Path) -> None:
+    said = fresh(tmp_path, "resource.setrlimit(resource.RLIMIT_FSIZE, (64, 64))")
+    assert said == "4.0\n"
+    assert not list(tmp_path.glob("*/*/*.nbi"))
+    assert fresh(tmp_path, "") == "4.0\n"
+    assert list(tmp_path.glob("*/*/*.nbi"))
+
+
+def test_without_a_folder_to_write_in_code_is_compiled_all_the_same(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert fresh(tmp_path / "file", "") == "4.0\n"
+
+
+def fresh(folder: Path, first: str) -> str:
+    """What a process says that compiles a kernel, after ``first``, with its cache in ``folder``."""
+    script = f"""
+import resource
+import redy.branching.compiled as compiled
+compiled._FOLDER = {str(folder / "cache")!r}
+{first}
+def double(x):
+    return 2.0 * x
+print(compiled.call(compiled.kernel(double, inline=False), 2.0))
+"""
+    path = folder.parent / "script.py"
+    path.write_text(script)
+    return subprocess.run(
+        [sys.executable, path], check=True, capture_output=True, text=True, cwd=ROOT
+    ).stdout

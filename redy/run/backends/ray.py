@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from redy.errors import RedyError, UsageError
+from redy.interrupts import handlers_kept
 from redy.run.backends.base import (
     DIED,
     Capabilities,
@@ -61,7 +62,8 @@ class _Cluster:
         if self._scheduler is None:
             where = {"address": "local", "num_cpus": self._jobs, "include_dashboard": False}
         try:
-            ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
+            with handlers_kept():  # Ray's ends the process at SIGTERM, before redy has closed files
+                ray.init(**where, log_to_driver=False, logging_level=logging.ERROR)
         except (OSError, ValueError, RuntimeError) as error:
             if self._scheduler is None:
                 raise RedyError(f"Ray does not start on this machine: {error}") from error
