@@ -40,7 +40,7 @@ _LEAST_POINTS = 2048
 _LADDER_FROM = 10_000
 """Work below which only a constant winner is tried."""
 _SHARE = 3
-"""One part in so many of the work left may go into one proof."""
+"""One part in so many of the work left may go into one proof, if others may follow."""
 
 
 def keep_winner(
@@ -108,7 +108,8 @@ class _Search:
         edits = constant_winner(self._network, self._exact, self.boundary.values, sign, best)
         if not keeps_winner(self._network, edits, int(sign), best):
             return None
-        share = self._work.left // _SHARE + 1
+        left = self._work.left
+        share = left if left < _LADDER_FROM else left // _SHARE + 1
         found = self._comparer.constant(int(sign), best, self._region, share)
         self._work.proof(found.boxes, found.outcome.value)
         if found.outcome is Outcome.REFUTED:

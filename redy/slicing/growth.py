@@ -122,7 +122,7 @@ class Guide:
         trivial = self._is_trivial()
         if trivial[0]:
             trivial &= ~self._not_trivial(lower, upper)
-        else:
+        if not trivial[0]:
             self._revive(lower, upper, active)
         kept = (active & inactive & ~unread(self._network, active)).sum(axis=1)
         return np.where(trivial, 0, kept)

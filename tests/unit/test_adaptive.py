@@ -14,12 +14,13 @@ from redy.domain import Box
 from redy.errors import DomainError, RedyError, UsageError
 from redy.guarantee import EXACT, Guarantee
 from redy.network.evaluate import evaluate, preactivations
+from redy.network.form import Layer, Network
 from redy.run import grow as growing
 from redy.run.backends import Here, opened
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
-from redy.slicing import restore
+from redy.slicing import growth, restore
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.growth import Guide, Outlook, Tree
 from tests.stages import BOX, tiny
@@ -175,6 +176,24 @@ def test_a_constant_winner_leaves_nothing_under_decision():
     assert np.unique(values.argmin(axis=1)).size == 1
     decision = Guide(network, Guarantee.parse("decision", "min"))
     assert decision.outlook(far.lower, far.upper, HALVES).left == 0
+
+
+def test_a_winner_that_only_seems_constant_is_cut_even_if_a_layer_seems_inactive(monkeypatch):
+    # The second layer is active near x0 = c alone, where the other output wins; no point is there.
+    c = 0.1234567
+    network = Network(
+        2,
+        (
+            Layer({0: np.array([[1.0, 0.0], [-1.0, 0.0]])}, np.array([-c, c]), np.ones(2, bool)),
+            Layer({1: np.array([[-1.0, -1.0]])}, np.array([1e-6]), np.ones(1, bool)),
+            Layer({2: np.array([[0.0], [-1e7]])}, np.array([0.0, 0.5]), np.zeros(2, bool)),
+        ),
+    )
+    monkeypatch.setattr(growth, "_PROOF_BOXES", 1)
+    guide = Guide(network, Guarantee.parse("decision", "min"))
+    found = guide.outlook(SQUARE.lower, SQUARE.upper, HALVES)
+    assert found.left > 0
+    assert found.gain > 0
 
 
 def test_affine_outputs_leave_nothing_under_eps():
