@@ -121,8 +121,10 @@ class Guide:
         call(phases_within, signs, self._units, self._masks, active, inactive)
         trivial = self._is_trivial()
         if trivial[0]:
-            trivial &= ~self._not_trivial(lower, upper)
-        if not trivial[0]:
+            needing = self._not_trivial(lower, upper)
+            trivial &= ~needing
+            self._wake(active, needing)
+        else:
             self._revive(lower, upper, active)
         kept = (active & inactive & ~unread(self._network, active)).sum(axis=1)
         return np.where(trivial, 0, kept)
@@ -132,10 +134,9 @@ class Guide:
 
         What that layer cuts off needs no neuron, so that much depends on it.
         """
-        dead = [k for k in self._chain if not active[0, self._layer == k].any()]
-        if not dead:
+        k = self._inactive(active)
+        if k is None:
             return
-        k = dead[-1]
         region = self._region(lower, upper)
         found = np.zeros((1, lower.size))
         sign = np.full(self._network.width(k), -1, dtype=np.int8)
@@ -146,7 +147,20 @@ class Guide:
             _PROOF_BOXES, found,
         )  # fmt: skip
         if not (state == PROVED).all():
-            where = self._holding(found[0], lower, upper) if points else self._whole
+            self._wake(active, self._holding(found[0], lower, upper) if points else self._whole)
+
+    def _inactive(self, active: np.ndarray) -> int | None:
+        """The last layer that seems to be inactive and cuts off all before it."""
+        dead = [k for k in self._chain if not active[0, self._layer == k].any()]
+        return dead[-1] if dead else None
+
+    def _wake(self, active: np.ndarray, where: np.ndarray) -> None:
+        """Take that layer for active on the subsets ``where``; ``active`` is corrected.
+
+        Where the winner is not the same, for one, as it would be with all that it cuts off gone.
+        """
+        k = self._inactive(active)
+        if k is not None:
             active[np.ix_(np.flatnonzero(where), self._layer == k)] = True
 
     def _region(self, lower: np.ndarray, upper: np.ndarray) -> Region:
