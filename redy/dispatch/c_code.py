@@ -151,7 +151,7 @@ class _Code:
     def _words(self, header: str) -> dict[str, str]:
         network, domain = self._content.network, self._content.domain
         kind = _TYPES[self._precision][0]
-        places = ("PARTS", "EDGES", "NODES", "CUTS", "PROGRAMS")
+        places = ("PARTS", "EDGES", "STARTS", "NODES", "CUTS", "PROGRAMS")
         return {
             "header": header,
             "guard": re.sub(r"\W", "_", header).upper(),

@@ -129,14 +129,16 @@ class Evaluator:
     def _for_one(self) -> Callable[..., np.ndarray]:
         """What evaluates one point; a closure, as looking things up would take as long."""
         find_and_run, called = self._one, self._called
-        programs, rooms, clamps = self._programs, self._rooms, self._clamps
+        programs, clamps = self._programs, self._clamps
         outputs, dtype = self._outputs, self._dtype
+        # One thread at a time: the kernel keeps the interpreter's lock.
+        room = self._rooms.one.copy()
 
         def one(point: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
             given = np.empty(outputs, dtype) if out is None else out
             plan, numbers = programs.tables
             try:
-                if find_and_run(point, given, rooms.one, plan, numbers, clamps) >= 0:
+                if find_and_run(point, given, room, plan, numbers, clamps) >= 0:
                     return given
             except TypeError:
                 pass  # another type or layout of arrays than it was compiled for

@@ -23,11 +23,11 @@ from redy.dispatch.wide import (
     zero,
 )
 
-INPUTS, OUTPUTS, PARTS, EDGES, NODES, CUTS, PROGRAMS = range(7)
+INPUTS, OUTPUTS, PARTS, EDGES, STARTS, NODES, CUTS, PROGRAMS = range(8)
 """What stands where in ``plan``: how many inputs and outputs there are; where the parts of a grid
-begin, its edges in ``numbers``, the nodes of a tree (MISSING for a grid), its cuts in ``numbers``,
-and the programs of the slices."""
-HEADER = 7
+begin, its edges in ``numbers``, of a tree the nodes at which its cells start, its nodes (MISSING if
+there is but a grid), their cuts in ``numbers``, and the programs of the slices."""
+HEADER = 8
 
 MISSING = -1
 """In place of a program that is not there yet."""
@@ -38,6 +38,9 @@ of other sizes than the network's."""
 
 _AHEAD = 512
 """So many weights ahead are asked for: at the end of a page no processor does so by itself."""
+
+_COUNTED = 64
+"""Up to so many parts, the edges below a point are counted, in vector units; else bisected."""
 
 _WALKERS = 16
 """Points that go down the tree together."""
@@ -69,18 +72,22 @@ def clamp(point, numbers):
 
 @kernel
 def cell(point, plan, numbers):
-    """The slice of ``point`` in a grid: per input, the edges at or below it are counted."""
+    """The cell of ``point`` in the grid: per input, the edges at or below it are counted."""
     at, edge = place(plan[PARTS]), place(plan[EDGES])
     index = 0
     for d in range(point.size):
-        parts = plan[at + place(d)]
-        # Bisection without branches, which would be taken at random.
-        low, left = edge, parts - 1
-        while left > 0:
-            half = (left + 1) >> 1
-            low += place(half * (numbers[low + place(half - 1)] <= point[place(d)]))
-            left -= half
-        index = index * parts + int(low - edge)
+        parts, low = plan[at + place(d)], 0
+        if parts <= _COUNTED:
+            for e in range(parts - 1):
+                low += int(numbers[edge + place(e)] <= point[place(d)])
+        else:
+            # Bisection without branches, which would be taken at random.
+            left = parts - 1
+            while left > 0:
+                half = (left + 1) >> 1
+                low += half * (numbers[edge + place(low + half - 1)] <= point[place(d)])
+                left -= half
+        index = index * parts + low
         edge += place(parts - 1)
     return index
 
@@ -96,9 +103,11 @@ def step(node, point, at, cut, plan, numbers):
 @kernel
 def find(point, plan, numbers):
     """The slice of ``point``, which lies in the domain."""
+    index = cell(point, plan, numbers)
     if plan[NODES] == MISSING:
-        return cell(point, plan, numbers)
-    at, cut, node = place(plan[NODES]), place(plan[CUTS]), place(0)
+        return index
+    at, cut = place(plan[NODES]), place(plan[CUTS])
+    node = place(plan[place(plan[STARTS] + index)])
     while plan[at + place(3) * node + place(2)] == MISSING:
         node = step(node, point, at, cut, plan, numbers)
     return plan[at + place(3) * node + place(2)]

@@ -2,16 +2,17 @@
 
 All stand in two arrays. ``plan`` (int32):
 
-    HEADER numbers; of a grid the parts of each input; of a tree, per node, the input that it
-    compares, the node of its lower half and MISSING, or for a leaf 0, itself and its slice;
+    HEADER numbers; of a grid the parts of each input, and if it is a coarse one over a tree, per
+    cell the node where going down starts; of a tree, per node, the input that it compares, the
+    node of its lower half and MISSING, or for a leaf 0, itself and its slice;
     per slice where its program begins, or MISSING;
     programs: where its weights begin in ``numbers``, the count of layers, and per layer
     ReLU units, units, count of runs, and per run its first entry and length.
 
 ``numbers`` (float32 or float64):
 
-    the domain's lower and upper ends; of a grid the inner edges; of a tree the cuts, +inf for
-    a leaf;
+    the domain's lower and upper ends; of the grid the inner edges; of a tree the cuts, +inf
+    for a leaf;
     weights: per layer the biases, and per entry that it reads the weights of all its units.
 
 Entries are numbered through: the inputs, then the units of all layers, ReLUs first in each.
@@ -28,6 +29,8 @@ from redy.branching.compiled import call
 from redy.branching.packed import pack, total_units
 from redy.dispatch import folding, kernels
 from redy.dispatch.entering import ends_in
+from redy.dispatch.shortcuts import shortcuts
+from redy.dispatch.wide import lanes_of
 from redy.edits import Edit, Replacements
 from redy.errors import UnsupportedError
 from redy.formats.bundle import Content
@@ -41,8 +44,8 @@ their layers large enough for matrix products."""
 
 _MOST = 2**31 - 1
 _BATCH = 256
-_SPARE = 16
-"""Numbers after the last weight: a register that holds it may reach so far."""
+_SPARE = max(lanes_of(np.zeros(0, dtype)) for dtype in (np.float32, np.float64))
+"""Numbers after the last weight: what is loaded with it may reach so far."""
 _CODE = np.zeros(len(Edit), dtype=np.int8)
 _CODE[Edit.KEEP], _CODE[Edit.ZERO] = folding.RELU, folding.NOTHING
 _CODE[Edit.IDENTITY] = _CODE[Edit.AFFINE] = folding.LINE
@@ -192,38 +195,50 @@ def _larger(array: np.ndarray, wanted: int) -> np.ndarray:
 def _fixed(content: Content, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     """``plan`` and ``numbers`` without programs."""
     slicing, network = content.slicing, content.base
-    parts, edges, nodes, cuts = _finder(slicing.lookup(), single=dtype == np.float32)
+    parts, edges, starts, nodes, cuts = _finder(
+        slicing.lookup(), network.inputs, single=dtype == np.float32
+    )
     ends = ends_in(slicing.domain, dtype)
     header = np.zeros(kernels.HEADER, dtype=np.int64)
     header[kernels.INPUTS], header[kernels.OUTPUTS] = network.inputs, network.outputs
     header[kernels.PARTS], header[kernels.EDGES] = header.size, ends.size
-    header[kernels.NODES] = header.size + parts.size if nodes.size else kernels.MISSING
+    header[kernels.STARTS] = header.size + parts.size
+    first_node = header[kernels.STARTS] + starts.size
+    header[kernels.NODES] = first_node if nodes.size else kernels.MISSING
     header[kernels.CUTS] = ends.size + edges.size
-    header[kernels.PROGRAMS] = header.size + parts.size + nodes.size
+    header[kernels.PROGRAMS] = first_node + nodes.size
     programs = np.full(slicing.slices, kernels.MISSING, dtype=np.int32)
-    plan = np.concatenate([*(each.astype(np.int32) for each in (header, parts, nodes)), programs])
+    fixed = header, parts, starts, nodes
+    plan = np.concatenate([*(each.astype(np.int32) for each in fixed), programs])
     numbers = np.concatenate([ends, edges, cuts, np.zeros(_SPARE)])
     return plan, numbers.astype(dtype)
 
 
 def _finder(
-    lookup: Lookup | None, *, single: bool
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Parts and edges of a grid, nodes and cuts of a tree; none of what it is not."""
+    lookup: Lookup | None, inputs: int, *, single: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Parts and edges of a grid; starts, nodes and cuts of a tree, none if there is none."""
     whole, real = np.zeros(0, dtype=np.int64), np.zeros(0)
     if lookup is None:  # slices are found otherwise
-        return whole, real, whole, real
+        return whole, real, whole, whole, real
     lookup = in_single(lookup) if single else lookup
     if isinstance(lookup, GridLookup):
-        parts = np.array([edges.size + 1 for edges in lookup.edges])
-        return parts, np.concatenate(lookup.edges), whole, real
+        return *_of_grid(lookup), whole, whole, real
+    grid, starts = shortcuts(lookup, inputs)
     leaf, itself = lookup.inputs < 0, np.arange(lookup.inputs.size)
     columns = (
         np.where(leaf, 0, lookup.inputs),
         np.where(leaf, itself, lookup.links),
         np.where(leaf, lookup.links, kernels.MISSING),
     )
-    return whole, real, np.column_stack(columns).ravel(), np.where(leaf, np.inf, lookup.cuts)
+    nodes, cuts = np.column_stack(columns).ravel(), np.where(leaf, np.inf, lookup.cuts)
+    return *_of_grid(grid), starts, nodes, cuts
+
+
+def _of_grid(grid: GridLookup) -> tuple[np.ndarray, np.ndarray]:
+    """How many parts each input has, and all edges."""
+    parts = np.array([edges.size + 1 for edges in grid.edges])
+    return parts, np.concatenate(grid.edges)
 
 
 class _Folder:

@@ -1,4 +1,4 @@
-"""One register of numbers at a time: 4 of double precision, or 8 of single.
+"""As many numbers at a time as one register holds, or two: 8 of double precision, 16 of single.
 
 Sums over a few units, or over a few points, are too short for the compiler to find what can be done
 side by side. Here it is written out, as in :mod:`redy.branching.vector`, for both precisions and
@@ -17,7 +17,8 @@ from numba.core import types
 from numba.core.cgutils import get_or_insert_function
 from numba.extending import intrinsic, models, overload, register_model
 
-_BYTES = 32
+_BYTES = 64
+"""Where registers have 32, two of them: sums that do not wait for each other."""
 
 
 class _Wide(types.Type):
