@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -131,6 +132,8 @@ class Evaluator:
         find_and_run, called = self._one, self._called
         programs, clamps = self._programs, self._clamps
         outputs, dtype = self._outputs, self._dtype
+        if not _has_lock():
+            return lambda point, out=None: called(np.asarray(point), out)
         # One thread at a time: the kernel keeps the interpreter's lock.
         room = self._rooms.one.copy()
 
@@ -224,6 +227,11 @@ class _Rooms(threading.local):
         # A register may reach beyond the last entry.
         self.one = np.zeros(widest + lanes, dtype)
         self.many = np.zeros(widest * lanes, dtype)
+
+
+def _has_lock() -> bool:
+    """Whether one thread at a time runs Python: not so in free-threaded builds."""
+    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 @cache

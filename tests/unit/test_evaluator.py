@@ -6,6 +6,7 @@ The networks' weights are quarters, so that float64 is exact and everything must
 from __future__ import annotations
 
 import pickle
+import sys
 import threading
 from dataclasses import replace
 from types import SimpleNamespace
@@ -261,6 +262,18 @@ def test_the_upper_face_in_single_precision() -> None:
     evaluator(np.array([top, 0.5], dtype=np.float32))
     with pytest.raises(DomainError):
         evaluator(np.array([np.nextafter(top, np.float32(1)), 0.5], dtype=np.float32))
+
+
+def test_without_the_interpreter_s_lock_every_thread_has_a_room(monkeypatch) -> None:
+    monkeypatch.setattr(sys, "_is_gil_enabled", lambda: False, raising=False)
+    content = random_content(5)
+    evaluator, out = Evaluator(content), np.empty(content.network.outputs)
+    monkeypatch.undo()
+    usual = Evaluator(content)
+    for point in points_of(content):
+        expected = usual.one(point)
+        assert np.array_equal(evaluator.one(point, out), expected)
+        assert np.array_equal(evaluator.one(point.tolist()), expected)
 
 
 def test_arrays_of_every_kind() -> None:
