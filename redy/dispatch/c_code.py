@@ -121,6 +121,7 @@ class _Code:
         starts = np.unique(self._plan[first : first + content.slicing.slices])
         shapes = [shape_of(self._plan, int(start)) for start in starts]
         self._widest = max(width for width, _ in shapes)
+        self._has_listed = bool((self._plan[starts] == kernels.MISSING).any())
         self.sizes = len(starts), max(macs for _, macs in shapes)
 
     @property
@@ -151,7 +152,7 @@ class _Code:
     def _words(self, header: str) -> dict[str, str]:
         network, domain = self._content.network, self._content.domain
         kind = _TYPES[self._precision][0]
-        places = ("PARTS", "EDGES", "STARTS", "NODES", "CUTS", "PROGRAMS")
+        places = ("PARTS", "EDGES", "STARTS", "NODES", "CUTS", "LAYERS", "PROGRAMS")
         return {
             "header": header,
             "guard": re.sub(r"\W", "_", header).upper(),
@@ -171,6 +172,7 @@ class _Code:
                     zip(domain.lower.tolist(), domain.upper.tolist(), strict=True)
                 )
             ),
+            "has_listed": str(int(self._has_listed)),
             "is_tree": str(int(self._plan[kernels.NODES] != kernels.MISSING)),
             **{name.lower(): str(self._plan[getattr(kernels, name)]) for name in places},
         }
@@ -210,6 +212,14 @@ class _Code:
 def shape_of(plan: np.ndarray, at: int) -> tuple[int, int]:
     """Entries and multiply-accumulates of the program at ``at``."""
     width, macs = int(plan[kernels.INPUTS]), 0
+    if plan[at] == kernels.MISSING:
+        layer, here = int(plan[kernels.LAYERS]), at + 1
+        for k in range(int(plan[layer])):
+            units, left = int(plan[layer + 2 + 2 * k]), int(plan[here])
+            width += units
+            macs += units * left
+            here += 2 + left
+        return width, macs
     layers, at = int(plan[at + 1]), at + 2
     for _ in range(layers):
         units, runs = int(plan[at + 1]), int(plan[at + 2])

@@ -224,8 +224,8 @@ class _Rooms(threading.local):
     def __init__(self, widest: int, dtype: np.dtype) -> None:
         super().__init__()
         lanes = lanes_of(np.zeros(0, dtype))
-        # A register may reach beyond the last entry.
-        self.one = np.zeros(widest + lanes, dtype)
+        # Four registers may reach beyond the last entry.
+        self.one = np.zeros(widest + 4 * lanes, dtype)
         self.many = np.zeros(widest * lanes, dtype)
 
 

@@ -1,8 +1,10 @@
 """Compiled code of the dispatcher: find the slice of a point, run its program.
 
-A *program* is what is left of one slice's network: layer after layer of units, each reading runs
-of what was computed before, inputs first. All programs of a bundle stand in two arrays, whole
-numbers in ``plan`` and real ones in ``numbers``; :mod:`redy.dispatch.programs` says where what is.
+A *program* is what is left of one slice's network. A folded one has weights of its own: layer
+after layer of units, each reading runs of what was computed before, inputs first. A listed one
+names the network's units that are left, and reads the network's weights. All programs of a bundle
+stand in two arrays, whole numbers in ``plan`` and real ones in ``numbers``;
+:mod:`redy.dispatch.programs` says where what is.
 The C code that :mod:`redy.dispatch.c_code` writes does the same with the same arrays.
 """
 
@@ -23,14 +25,15 @@ from redy.dispatch.wide import (
     zero,
 )
 
-INPUTS, OUTPUTS, PARTS, EDGES, STARTS, NODES, CUTS, PROGRAMS = range(8)
+INPUTS, OUTPUTS, PARTS, EDGES, STARTS, NODES, CUTS, LAYERS, PROGRAMS = range(9)
 """What stands where in ``plan``: how many inputs and outputs there are; where the parts of a grid
 begin, its edges in ``numbers``, of a tree the nodes at which its cells start, its nodes (MISSING if
-there is but a grid), their cuts in ``numbers``, and the programs of the slices."""
-HEADER = 8
+there is but a grid), their cuts in ``numbers``, the layers of the network, and the programs of the
+slices."""
+HEADER = 9
 
 MISSING = -1
-"""In place of a program that is not there yet."""
+"""In place of a program that is not there yet, and of weights of its own in a listed one."""
 
 OUTSIDE, UNFIT = -1, -2
 """Instead of a slice: the point lies outside of the domain, or is not a number; or the arrays are
@@ -114,11 +117,80 @@ def find(point, plan, numbers):
 
 
 @kernel
-def run_one(at, plan, numbers, state):
+def run(at, plan, numbers, state):
     """Run the program at ``at`` on ``state``, whose first entries are the inputs.
 
+    Returns where the outputs begin in ``state``.
+    """
+    if plan[place(at)] == MISSING:
+        return run_listed(at, plan, numbers, state)
+    return run_folded(at, plan, numbers, state)
+
+
+@kernel
+def run_listed(at, plan, numbers, state):
+    """As :func:`run`, of a listed program. All units of a layer are computed, those left are read.
+
+    What the last register of a layer computes too much is overwritten by the next layer.
+    """
+    lanes = place(lanes_of(numbers))
+    layer = place(plan[LAYERS])
+    source, first, here = place(0), place(plan[INPUTS]), place(at) + place(1)
+    for _ in range(plan[layer]):
+        w, units = place(plan[layer + place(1)]), place(plan[layer + place(2)])
+        layer += place(2)
+        left, listed = plan[here], here + place(2)
+        u = place(0)
+        while u < units:
+            v = w + u
+            one = load(numbers, v)
+            if units - u > lanes:
+                # Four registers of units.
+                two, three = load(numbers, v + lanes), load(numbers, v + place(2) * lanes)
+                four = load(numbers, v + place(3) * lanes)
+                for i in range(left):
+                    j = place(plan[listed + place(i)])
+                    value, v = spread(state, source + j), w + units * (j + place(1)) + u
+                    one = add_product(one, load(numbers, v), value)
+                    two = add_product(two, load(numbers, v + lanes), value)
+                    three = add_product(three, load(numbers, v + place(2) * lanes), value)
+                    four = add_product(four, load(numbers, v + place(3) * lanes), value)
+                store(state, first + u, one)
+                store(state, first + u + lanes, two)
+                store(state, first + u + place(2) * lanes, three)
+                store(state, first + u + place(3) * lanes, four)
+                u += place(4) * lanes
+            else:
+                # Two sums, that one need not wait for the other.
+                two = zero(numbers)
+                for i in range(0, left - 1, 2):
+                    j, k = place(plan[listed + place(i)]), place(plan[listed + place(i + 1)])
+                    v = w + units * (j + place(1)) + u
+                    one = add_product(one, load(numbers, v), spread(state, source + j))
+                    v = w + units * (k + place(1)) + u
+                    two = add_product(two, load(numbers, v), spread(state, source + k))
+                if left % 2:
+                    j = place(plan[listed + place(left - 1)])
+                    v = w + units * (j + place(1)) + u
+                    one = add_product(one, load(numbers, v), spread(state, source + j))
+                store(state, first + u, add(one, two))
+                u += lanes
+        here = listed + place(left)
+        for i in range(plan[here + place(1)]):
+            unit = first + place(plan[here + place(2 + i)])
+            if not state[unit] > 0:
+                state[unit] = 0
+        source = first
+        first += units
+    return source
+
+
+@kernel
+def run_folded(at, plan, numbers, state):
+    """As :func:`run`, of a folded program.
+
     Units are computed a register at a time; what the last one computes too much is overwritten by
-    the next layer. Returns where the outputs begin in ``state``.
+    the next layer.
     """
     lanes = lanes_of(numbers)
     at = place(at)
@@ -188,7 +260,7 @@ def evaluate_one(point, outputs, state, plan, numbers, clamps):
     at = plan[place(plan[PROGRAMS]) + place(owner)]
     if at == MISSING:
         return UNFIT - 1 - owner
-    first = run_one(at, plan, numbers, state)
+    first = run(at, plan, numbers, state)
     for j in range(outputs.size):
         outputs[place(j)] = state[first + place(j)]
     return owner
@@ -270,7 +342,7 @@ def evaluate_short(points, owners, outputs, state, plan, numbers):
     programs = place(plan[PROGRAMS])
     for row in range(len(points)):
         at = place(plan[programs + place(owners[row])])
-        if plan[at + place(1)] > 1:
+        if plan[at] == MISSING or plan[at + place(1)] > 1:
             continue
         owners[row] = MISSING
         if plan[at + place(4)] == 0:  # no runs: the biases are the outputs
@@ -280,7 +352,7 @@ def evaluate_short(points, owners, outputs, state, plan, numbers):
             continue
         for d in range(points.shape[1]):
             state[place(d)] = points[row, place(d)]
-        first = run_one(at, plan, numbers, state)
+        first = run_folded(at, plan, numbers, state)
         for j in range(outputs.shape[1]):
             outputs[row, place(j)] = state[first + place(j)]
 
@@ -310,10 +382,62 @@ def sort_by_slice(owners, start, order):
 
 @kernel
 def run_side_by_side(at, plan, numbers, state):
-    """As :func:`run_one`, on a register of points.
+    """As :func:`run`, on a register of points.
 
     Of entry i, they stand side by side in ``state`` from i times their number on.
     """
+    if plan[place(at)] == MISSING:
+        return run_listed_side_by_side(at, plan, numbers, state)
+    return run_folded_side_by_side(at, plan, numbers, state)
+
+
+@kernel
+def run_listed_side_by_side(at, plan, numbers, state):
+    """As :func:`run_side_by_side`, of a listed program; only units that are left are computed."""
+    lanes = place(lanes_of(numbers))
+    layer = place(plan[LAYERS])
+    source, first, here = place(0), place(plan[INPUTS]), place(at) + place(1)
+    for _ in range(plan[layer]):
+        w, units = place(plan[layer + place(1)]), place(plan[layer + place(2)])
+        layer += place(2)
+        left, listed = plan[here], here + place(2)
+        here = listed + place(left)
+        count, relu, wanted = plan[here], plan[here + place(1)], here + place(2)
+        u = 0
+        while u < count:
+            # Four units share what is loaded of the points; the last ones may be computed twice.
+            if count >= 4:
+                u = min(u, count - 4)
+            a = place(plan[wanted + place(u)])
+            b, c, d = a, a, a
+            if count >= 4:
+                b, c = place(plan[wanted + place(u + 1)]), place(plan[wanted + place(u + 2)])
+                d = place(plan[wanted + place(u + 3)])
+            one, two = spread(numbers, w + a), spread(numbers, w + b)
+            three, four = spread(numbers, w + c), spread(numbers, w + d)
+            for i in range(left):
+                j = place(plan[listed + place(i)])
+                v = w + units * (j + place(1))
+                value = load(state, (source + j) * lanes)
+                one = add_product(one, value, spread(numbers, v + a))
+                two = add_product(two, value, spread(numbers, v + b))
+                three = add_product(three, value, spread(numbers, v + c))
+                four = add_product(four, value, spread(numbers, v + d))
+            _put(state, (first + a) * lanes, one, u < relu)
+            if count >= 4:
+                _put(state, (first + b) * lanes, two, u + 1 < relu)
+                _put(state, (first + c) * lanes, three, u + 2 < relu)
+                _put(state, (first + d) * lanes, four, u + 3 < relu)
+                u += 3
+            u += 1
+        source = first
+        first += units
+    return source
+
+
+@kernel
+def run_folded_side_by_side(at, plan, numbers, state):
+    """As :func:`run_side_by_side`, of a folded program."""
     lanes = place(lanes_of(numbers))
     at = place(at)
     w, layers = place(plan[at]), plan[at + place(1)]

@@ -6,16 +6,21 @@ All stand in two arrays. ``plan`` (int32):
     cell the node where going down starts; of a tree, per node, the input that it compares, the
     node of its lower half and MISSING, or for a leaf 0, itself and its slice;
     per slice where its program begins, or MISSING;
-    programs: where its weights begin in ``numbers``, the count of layers, and per layer
-    ReLU units, units, count of runs, and per run its first entry and length.
+    the count of the network's layers, and per layer where its weights begin in ``numbers``, and its
+    units;
+    folded programs: where its weights begin in ``numbers``, the count of layers, and per layer
+    ReLU units, units, count of runs, and per run its first entry and length;
+    listed programs: MISSING, and per layer, inputs first, as :mod:`redy.dispatch.listing` says.
 
 ``numbers`` (float32 or float64):
 
     the domain's lower and upper ends; of the grid the inner edges; of a tree the cuts, +inf
     for a leaf;
-    weights: per layer the biases, and per entry that it reads the weights of all its units.
+    weights, of the network and of folded programs: per layer the biases, and per entry that it
+    reads the weights of all its units.
 
-Entries are numbered through: the inputs, then the units of all layers, ReLUs first in each.
+Entries of a folded program are numbered through: the inputs, then the units of all layers, ReLUs
+first in each.
 """
 
 from __future__ import annotations
@@ -29,6 +34,7 @@ from redy.branching.compiled import call
 from redy.branching.packed import pack, total_units
 from redy.dispatch import folding, kernels
 from redy.dispatch.entering import ends_in
+from redy.dispatch.listing import Lister
 from redy.dispatch.shortcuts import shortcuts
 from redy.dispatch.wide import lanes_of
 from redy.edits import Edit, Replacements
@@ -44,7 +50,7 @@ their layers large enough for matrix products."""
 
 _MOST = 2**31 - 1
 _BATCH = 256
-_SPARE = max(lanes_of(np.zeros(0, dtype)) for dtype in (np.float32, np.float64))
+_SPARE = 4 * max(lanes_of(np.zeros(0, dtype)) for dtype in (np.float32, np.float64))
 """Numbers after the last weight: what is loaded with it may reach so far."""
 _CODE = np.zeros(len(Edit), dtype=np.int8)
 _CODE[Edit.KEEP], _CODE[Edit.ZERO] = folding.RELU, folding.NOTHING
@@ -71,11 +77,13 @@ class Programs:
                 f"the network has {units} units; compiled slice by slice are at most {MOST_UNITS}"
             )
         self._content, self.dtype = content, dtype
-        self._folder, self._depth = _Folder(content.base), content.base.depth
+        self._lister = Lister(content.base, dtype)
+        self._folder = _Folder(content.base, self._lister)
+        self._depth = content.base.depth
         self._lock = threading.Lock()
         self._places: dict[tuple[int, int], int] = {}
         self.widest = units
-        fixed = _fixed(content, dtype)
+        fixed = _fixed(content, dtype, self._lister)
         self.tables = fixed
         self._filled = len(fixed[0]), len(fixed[1]) - _SPARE
 
@@ -166,7 +174,7 @@ class Programs:
     def _append(self, head: np.ndarray, numbers: np.ndarray) -> int:
         """Put a program behind the others; returns where it begins."""
         at, w = self._filled
-        whole = np.concatenate([[w], head])
+        whole = head if head[0] == kernels.MISSING else np.concatenate([[w], head])
         end, stop = at + whole.size, w + numbers.size
         if max(end, stop) > _MOST:
             raise UnsupportedError("the programs of this bundle are too large to be held at once")
@@ -192,7 +200,7 @@ def _larger(array: np.ndarray, wanted: int) -> np.ndarray:
     return larger
 
 
-def _fixed(content: Content, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
+def _fixed(content: Content, dtype: np.dtype, lister: Lister) -> tuple[np.ndarray, np.ndarray]:
     """``plan`` and ``numbers`` without programs."""
     slicing, network = content.slicing, content.base
     parts, edges, starts, nodes, cuts = _finder(
@@ -206,11 +214,15 @@ def _fixed(content: Content, dtype: np.dtype) -> tuple[np.ndarray, np.ndarray]:
     first_node = header[kernels.STARTS] + starts.size
     header[kernels.NODES] = first_node if nodes.size else kernels.MISSING
     header[kernels.CUTS] = ends.size + edges.size
-    header[kernels.PROGRAMS] = first_node + nodes.size
+    header[kernels.LAYERS] = first_node + nodes.size
+    layers = lister.layers.copy()
+    layers[:, 0] += header[kernels.CUTS] + cuts.size
+    layers = np.array([len(layers), *layers.ravel()])
+    header[kernels.PROGRAMS] = header[kernels.LAYERS] + layers.size
     programs = np.full(slicing.slices, kernels.MISSING, dtype=np.int32)
-    fixed = header, parts, starts, nodes
+    fixed = header, parts, starts, nodes, layers
     plan = np.concatenate([*(each.astype(np.int32) for each in fixed), programs])
-    numbers = np.concatenate([ends, edges, cuts, np.zeros(_SPARE)])
+    numbers = np.concatenate([ends, edges, cuts, lister.weights, np.zeros(_SPARE)])
     return plan, numbers.astype(dtype)
 
 
@@ -244,8 +256,8 @@ def _of_grid(grid: GridLookup) -> tuple[np.ndarray, np.ndarray]:
 class _Folder:
     """Makes programs of one network."""
 
-    def __init__(self, network: Network) -> None:
-        self._network, self._net = network, pack(network)
+    def __init__(self, network: Network, lister: Lister) -> None:
+        self._network, self._net, self._lister = network, pack(network), lister
         total, layers = int(self._net.start[-1]), len(network.layers)
         whole, real = np.zeros(total, dtype=np.int64), np.zeros(total)
         rows, used = np.zeros((total, total)), np.zeros(total, dtype=bool)
@@ -257,7 +269,10 @@ class _Folder:
     def __call__(
         self, edits: Sequence[Replacements], folded: np.ndarray
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Head and weights of each program, of linear units ``folded`` (m, depth) or kept."""
+        """Head and weights of each program, of linear units ``folded`` (m, depth) or kept.
+
+        A listed one has no weights.
+        """
         for each, code, fold in zip(edits, self._codes(edits), folded, strict=True):
             lines = np.tile([1.0, 0.0], (code.size, 1))
             spread = unit_lines(self._network, each)
@@ -265,6 +280,10 @@ class _Folder:
             for of_layer in spread:
                 lines[start : start + len(of_layer)] = of_layer
                 start += len(of_layer)
+            listed = None if each.correction is not None else self._lister(code, lines)
+            if listed is not None and self._lister.pays(code):
+                yield listed, np.zeros(0)
+                continue
             keeps = np.concatenate([[True], ~fold, [True]])
             correction = self._uncorrected if each.correction is None else each.correction
             filled, w = call(
@@ -278,7 +297,10 @@ class _Folder:
                 self._head,
                 self._numbers,
             )
-            yield self._head[:filled].copy(), self._numbers[:w].copy()
+            if listed is not None and self._lister.pays(code, w):
+                yield listed, np.zeros(0)
+            else:
+                yield self._head[:filled].copy(), self._numbers[:w].copy()
 
     def _codes(self, edits: Sequence[Replacements]) -> np.ndarray:
         """What each unit computes: (m, total units) int8."""

@@ -21,7 +21,12 @@ from redy.dispatch.evaluator import Evaluator
 from redy.errors import OutputError, UsageError
 from redy.formats.bundle import Content
 from redy.guarantee import Guarantee
-from tests.unit.test_evaluator import points_of, random_content, wide_content
+from tests.unit.test_evaluator import (
+    chain_content,
+    points_of,
+    random_content,
+    wide_content,
+)
 
 CC = shutil.which("cc") or shutil.which("gcc") or shutil.which("clang")
 STRICT = ["-std=c99", "-Wall", "-Wextra", "-pedantic", "-Werror", "-O2"]
@@ -58,11 +63,13 @@ class Library:
         return found
 
 
-@pytest.fixture(scope="module", params=[(seed, 32 + 32 * (seed % 2)) for seed in range(6)])
+@pytest.fixture(scope="module", params=[(seed, 32 + 32 * (seed % 2)) for seed in range(8)])
 def exported(request, tmp_path_factory) -> tuple[Content, Library, int]:
-    """Grids and trees in both precisions; the last has wide layers."""
+    """Grids and trees in both precisions; then wide layers, and listed programs."""
     seed, precision = request.param
-    content = wide_content() if seed == 5 else random_content(seed + 1 - seed % 2 + (seed > 2))
+    content = random_content(seed + 1 - seed % 2 + (seed > 2))
+    if seed >= 5:
+        content = wide_content() if seed == 5 else chain_content(0.2)
     source = tmp_path_factory.mktemp("c") / "network.c"
     write_c(content, source, precision=precision, winner="max")
     return content, Library(source, precision), precision

@@ -23,7 +23,7 @@ from redy.dispatch.interpreter import Interpreter
 from redy.dispatch.programs import Programs
 from redy.domain import Box
 from redy.edit_table import EditTable
-from redy.edits import Edits
+from redy.edits import Edit, Edits
 from redy.errors import DomainError, UnsupportedError, UsageError
 from redy.formats.bundle import Content
 from redy.guarantee import EXACT
@@ -32,7 +32,7 @@ from redy.network.fold import plan_many
 from redy.network.form import Layer, Network
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid
-from tests.unit.test_fold import edited_outputs, random_edits, random_network
+from tests.unit.test_fold import edited_outputs, plain, random_edits, random_network
 
 DOMAIN = Box(np.array([-1.0, -0.5]), np.array([1.0, 2.0]))
 
@@ -141,6 +141,16 @@ def wide_content() -> Content:
     network = random_network(rng, widths=(2, 37, 19, 21, 3), skips=False)
     slicing = Grid(DOMAIN, (4, 4))
     return content_of(network, slicing, random_edits(rng, network, 16), np.arange(16))
+
+
+def chain_content(removed: float) -> Content:
+    """Slices of a plain network, of which so many neurons are gone: zero, or linear."""
+    rng = np.random.default_rng(int(100 * removed))
+    network = random_network(rng, widths=(2, 37, 20, 3), skips=False)
+    shape = 16, len(network.neurons)
+    gone = np.where(rng.random(shape) < 0.8, Edit.ZERO, Edit.IDENTITY)
+    codes = np.where(rng.random(shape) < removed, gone, Edit.KEEP)
+    return content_of(network, Grid(DOMAIN, (4, 4)), [plain(row) for row in codes], np.arange(16))
 
 
 @pytest.mark.parametrize("precision", [32, 64])
