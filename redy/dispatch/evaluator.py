@@ -201,7 +201,7 @@ class Evaluator:
             return inner.astype(self._dtype), content.slicing.slice_of(inner)
         ready = self._entrance(points, first)
         owners = np.empty(len(points), dtype=np.int64)
-        call(kernels.find_many, ready, owners, *self._programs.tables)
+        call(kernels.find_many, ready, owners, self._rooms.many, *self._programs.tables)
         return ready, owners
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
@@ -226,7 +226,7 @@ class _Rooms(threading.local):
         lanes = lanes_of(np.zeros(0, dtype))
         # Four registers may reach beyond the last entry.
         self.one = np.zeros(widest + 4 * lanes, dtype)
-        self.many = np.zeros(widest * lanes, dtype)
+        self.many = np.zeros(max(2, widest) * lanes, dtype)
 
 
 def _has_lock() -> bool:

@@ -16,6 +16,7 @@ from redy.branching.compiled import kernel
 from redy.dispatch.wide import (
     add,
     add_product,
+    count_from,
     lanes_of,
     load,
     prefetch,
@@ -44,9 +45,6 @@ _AHEAD = 512
 
 _COUNTED = 64
 """Up to so many parts, the edges below a point are counted, in vector units; else bisected."""
-
-_WALKERS = 16
-"""Points that go down the tree together."""
 
 place = np.uint64
 """An index that cannot be negative: numba looks at others twice, which takes half the time here."""
@@ -104,16 +102,23 @@ def step(node, point, at, cut, plan, numbers):
 
 
 @kernel
+def descend(start, point, plan, numbers):
+    """The slice of ``point``, whose cell starts at ``start``: a node, or of a slice -1 less it."""
+    if start < 0:
+        return -1 - start
+    at, cut, node = place(plan[NODES]), place(plan[CUTS]), place(start)
+    while plan[at + place(3) * node + place(2)] == MISSING:
+        node = step(node, point, at, cut, plan, numbers)
+    return plan[at + place(3) * node + place(2)]
+
+
+@kernel
 def find(point, plan, numbers):
     """The slice of ``point``, which lies in the domain."""
     index = cell(point, plan, numbers)
     if plan[NODES] == MISSING:
         return index
-    at, cut = place(plan[NODES]), place(plan[CUTS])
-    node = place(plan[place(plan[STARTS] + index)])
-    while plan[at + place(3) * node + place(2)] == MISSING:
-        node = step(node, point, at, cut, plan, numbers)
-    return plan[at + place(3) * node + place(2)]
+    return descend(plan[place(plan[STARTS] + index)], point, plan, numbers)
 
 
 @kernel
@@ -281,31 +286,47 @@ def enter(points, ends, clamps):
     return len(points)
 
 
+@kernel
+def cells(points, begin, count, room, plan, numbers):
+    """Leave in ``room`` the cells of ``count`` points, at most a register, from row ``begin`` on.
+
+    They are whole numbers in single precision too, which holds them up to 2^24.
+    """
+    lanes, inputs = lanes_of(numbers), points.shape[1]
+    at, edge = place(plan[PARTS]), place(plan[EDGES])
+    index = zero(numbers)
+    for d in range(inputs):
+        parts = plan[at + place(d)]
+        if parts == 1:
+            continue
+        for lane in range(lanes):
+            row = place(begin + min(lane, count - 1))
+            room[place(lane)] = points[row, place(d)]
+            room[place(lanes + lane)] = parts
+        value, below = load(room, 0), zero(numbers)
+        for e in range(parts - 1):
+            below = count_from(below, value, spread(numbers, edge + place(e)))
+        index = add_product(below, index, load(room, lanes))
+        edge += place(parts - 1)
+    store(room, 0, index)
+
+
 @kernel(parallel=True)
-def find_many(points, owners, plan, numbers):
+def find_many(points, owners, room, plan, numbers):
     """The slice of each of ``points`` (n, inputs), all in the domain."""
     if plan[NODES] == MISSING:
         for row in range(len(points)):
             owners[row] = cell(points[row], plan, numbers)
         return
-    at, cut = place(plan[NODES]), place(plan[CUTS])
-    for begin in range(0, len(points), _WALKERS):
-        # Side by side, as each step of one waits for memory, and without a branch that one of them
-        # would take alone. ``owners`` are nodes on the way.
-        end = min(begin + _WALKERS, len(points))
-        for row in range(begin, end):
-            owners[place(row)] = 0
-        moved = 1
-        while moved:
-            moved = 0
-            for row in range(begin, end):
-                node = place(owners[place(row)])
-                below = step(node, points[place(row)], at, cut, plan, numbers)
-                owners[place(row)] = below
-                moved |= int(below ^ node)
-        for row in range(begin, end):
-            leaf = at + place(3) * place(owners[place(row)])
-            owners[place(row)] = plan[leaf + place(2)]
+    starts, lanes = place(plan[STARTS]), lanes_of(numbers)
+    for begin in range(0, len(points), lanes):
+        count = min(lanes, len(points) - begin)
+        cells(points, begin, count, room, plan, numbers)
+        # All are looked up before any goes down: none waits for another's memory.
+        for lane in range(count):
+            owners[place(begin + lane)] = plan[starts + place(room[place(lane)])]
+        for row in range(begin, begin + count):
+            owners[place(row)] = descend(owners[place(row)], points[place(row)], plan, numbers)
 
 
 @kernel(parallel=True)

@@ -3,11 +3,12 @@
 All stand in two arrays. ``plan`` (int32):
 
     HEADER numbers; of a grid the parts of each input, and if it is a coarse one over a tree, per
-    cell the node where going down starts; of a tree, per node, the input that it compares, the
-    node of its lower half and MISSING, or for a leaf 0, itself and its slice;
-    per slice where its program begins, or MISSING;
+    cell the node where going down starts, or -1 less the cell's slice; of a tree, per node, the
+    input that it compares, the node of its lower half and MISSING, or for a leaf 0, itself and its
+    slice;
     the count of the network's layers, and per layer where its weights begin in ``numbers``, and its
     units;
+    per slice where its program begins, or MISSING;
     folded programs: where its weights begin in ``numbers``, the count of layers, and per layer
     ReLU units, units, count of runs, and per run its first entry and length;
     listed programs: MISSING, and per layer, inputs first, as :mod:`redy.dispatch.listing` says.

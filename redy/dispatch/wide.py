@@ -84,6 +84,11 @@ def rectified(value: Any) -> Any:
     return np.where(value > 0, value, value.dtype.type(0))
 
 
+def count_from(total: Any, value: Any, edge: Any) -> Any:
+    """``total``, and one more in every lane where ``value`` is at least ``edge``."""
+    return total + (value >= edge)
+
+
 def _pointer(context: Any, builder: Any, of: Any, array: Any, start: Any) -> Any:
     data = context.make_array(of)(context, builder, array).data
     return builder.gep(data, [start])
@@ -178,6 +183,19 @@ def _rectified(_: Any, value: Any) -> Any:
     return value(value), generate
 
 
+@intrinsic
+def _count_from(_: Any, total: Any, value: Any, edge: Any) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        del context, signature
+        counted, number, bound = arguments
+        registers = _registers(total.number)
+        one = ir.Constant(registers, [1.0] * registers.count)
+        is_from = builder.fcmp_ordered(">=", number, bound)
+        return builder.select(is_from, builder.fadd(counted, one), counted)
+
+    return total(total, value, edge), generate
+
+
 @overload(lanes_of, inline="always")
 def _(row):
     lanes = _BYTES * 8 // row.dtype.bitwidth
@@ -222,3 +240,8 @@ def _(total, one, other):
 @overload(rectified, inline="always")
 def _(value):
     return lambda value: _rectified(value)
+
+
+@overload(count_from, inline="always")
+def _(total, value, edge):
+    return lambda total, value, edge: _count_from(total, value, edge)

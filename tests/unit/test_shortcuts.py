@@ -22,7 +22,7 @@ def test_from_there_every_point_comes_to_its_slice(seed: int, most: int) -> None
     for lookup in (tree, in_single(tree)):
         grid, starts = shortcuts(lookup, 2, most)
         assert starts.size == np.prod([edges.size + 1 for edges in grid.edges])
-        assert starts.size <= min(most, lookup.inputs.size)
+        assert starts.size <= min(most, 4 * lookup.inputs.size)
         for edges, d in zip(grid.edges, range(2), strict=True):
             assert set(edges) <= set(lookup.cuts[lookup.inputs == d])
         given = points.astype(lookup.cuts.dtype)
@@ -40,7 +40,19 @@ def test_one_leaf_is_one_cell() -> None:
     tree = Adaptive(Box(np.zeros(2), np.ones(2)), np.zeros(1, np.uint16)).lookup()
     grid, starts = shortcuts(tree, 2)
     assert [edges.size for edges in grid.edges] == [0, 0]
-    assert starts.tolist() == [0]
+    assert starts.tolist() == [-1]
+
+
+def test_many_inputs_of_which_few_are_cut() -> None:
+    box = Box(np.zeros(300), np.ones(300))
+    cuts = np.array([8, 300, 8, 0, 0, 0, 0], dtype=np.uint16)
+    tree = Adaptive(box, cuts).lookup()
+    grid, starts = shortcuts(tree, 300)
+    assert [d for d, edges in enumerate(grid.edges) if edges.size] == [7, 299]
+    points = box.sample(50, np.random.default_rng(0))
+    found, steps = went_down(tree, starts[cells(grid, points)], points)
+    np.testing.assert_array_equal(found, Adaptive(box, cuts).slice_of(points))
+    assert steps == 0
 
 
 def around_faces(slicing: Adaptive) -> np.ndarray:
@@ -60,6 +72,9 @@ def cells(grid: GridLookup, points: np.ndarray) -> np.ndarray:
 
 def went_down(tree: TreeLookup, nodes: np.ndarray, points: np.ndarray) -> tuple[np.ndarray, int]:
     """The slices that points come to from ``nodes``, and how many steps that takes in all."""
+    leaf = np.zeros(tree.links.max() + 1, dtype=np.int64)
+    leaf[tree.links[tree.inputs < 0]] = np.flatnonzero(tree.inputs < 0)
+    nodes = np.where(nodes < 0, leaf[(-1 - nodes).clip(0)], nodes)
     rows, steps = np.arange(len(points)), 0
     while (inner := tree.inputs[nodes] >= 0).any():
         at, of = nodes[inner], rows[inner]
