@@ -6,7 +6,6 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -131,8 +130,8 @@ def _redy(bundle: Bundle, threads: int) -> Contender:
     evaluator = bundle.evaluator(precision=32, threads=threads)
     for _ in evaluator.prepare():
         pass
-    out = np.empty(bundle.network.outputs, dtype=np.float32)
-    return Contender("redy", True, evaluator.nbytes, partial(evaluator.one, out=out), evaluator)
+    one, out = evaluator.one, np.empty(bundle.network.outputs, dtype=np.float32)
+    return Contender("redy", True, evaluator.nbytes, lambda point: one(point, out), evaluator)
 
 
 def _c(name: str, code: Compiled, *, simplified: bool) -> Contender:

@@ -40,6 +40,9 @@ OUTSIDE, UNFIT = -1, -2
 """Instead of a slice: the point lies outside of the domain, or is not a number; or the arrays are
 of other sizes than the network's."""
 
+_ALONE = 3
+"""Up to so many points of a slice with a listed program are faster one by one."""
+
 _AHEAD = 512
 """So many weights ahead are asked for: at the end of a page no processor does so by itself."""
 
@@ -136,7 +139,8 @@ def run(at, plan, numbers, state):
 def run_listed(at, plan, numbers, state):
     """As :func:`run`, of a listed program. All units of a layer are computed, those left are read.
 
-    What the last register of a layer computes too much is overwritten by the next layer.
+    What the last register of a layer computes too much is overwritten by the next layer. Sums have
+    the order of :func:`run_listed_side_by_side`: what a point gives does not depend on others.
     """
     lanes = place(lanes_of(numbers))
     layer = place(plan[LAYERS])
@@ -166,25 +170,15 @@ def run_listed(at, plan, numbers, state):
                 store(state, first + u + place(3) * lanes, four)
                 u += place(4) * lanes
             else:
-                # Two sums, that one need not wait for the other.
-                two = zero(numbers)
-                for i in range(0, left - 1, 2):
-                    j, k = place(plan[listed + place(i)]), place(plan[listed + place(i + 1)])
+                for i in range(left):
+                    j = place(plan[listed + place(i)])
                     v = w + units * (j + place(1)) + u
                     one = add_product(one, load(numbers, v), spread(state, source + j))
-                    v = w + units * (k + place(1)) + u
-                    two = add_product(two, load(numbers, v), spread(state, source + k))
-                if left % 2:
-                    j = place(plan[listed + place(left - 1)])
-                    v = w + units * (j + place(1)) + u
-                    one = add_product(one, load(numbers, v), spread(state, source + j))
-                store(state, first + u, add(one, two))
+                store(state, first + u, one)
                 u += lanes
         here = listed + place(left)
         for i in range(plan[here + place(1)]):
-            unit = first + place(plan[here + place(2 + i)])
-            if not state[unit] > 0:
-                state[unit] = 0
+            rectify(state, first + place(plan[here + place(2 + i)]))
         source = first
         first += units
     return source
@@ -238,11 +232,16 @@ def run_folded(at, plan, numbers, state):
         w = end
         at += place(2 * runs)
         for u in range(relu):
-            here = first + place(u)
-            if not state[here] > 0:
-                state[here] = 0
+            rectify(state, first + place(u))
         width += units
     return first
+
+
+@kernel
+def rectify(state, i):
+    """A ReLU; without a branch, which would be taken at random. 0 of what is not a number."""
+    value = state[i]
+    state[i] = value if value > 0 else state.dtype.type(0)
 
 
 @kernel
@@ -354,6 +353,16 @@ def evaluate_few(points, outputs, state, plan, numbers, clamps):
     return len(points)
 
 
+@kernel(inline=False)
+def run_row(points, outputs, row, at, plan, numbers, state):
+    """Outputs of one of ``points``, by the program at ``at``."""
+    for d in range(points.shape[1]):
+        state[place(d)] = points[row, place(d)]
+    first = run(at, plan, numbers, state)
+    for j in range(outputs.shape[1]):
+        outputs[row, place(j)] = state[first + place(j)]
+
+
 @kernel(parallel=True)
 def evaluate_short(points, owners, outputs, state, plan, numbers):
     """Outputs of those of ``points`` whose slices' programs have one layer, in their order.
@@ -371,11 +380,7 @@ def evaluate_short(points, owners, outputs, state, plan, numbers):
             for j in range(outputs.shape[1]):
                 outputs[row, place(j)] = numbers[first + place(j)]
             continue
-        for d in range(points.shape[1]):
-            state[place(d)] = points[row, place(d)]
-        first = run_folded(at, plan, numbers, state)
-        for j in range(outputs.shape[1]):
-            outputs[row, place(j)] = state[first + place(j)]
+        run_row(points, outputs, place(row), at, plan, numbers, state)
 
 
 @kernel(parallel=True)
@@ -518,6 +523,25 @@ def _put(state, start, value, relu):
         store(state, start, value)
 
 
+@kernel
+def run_group(points, outputs, rows, at, plan, numbers, state):
+    """Outputs of the points in ``rows``, at most a register of them, by the program at ``at``."""
+    lanes, count = lanes_of(numbers), rows.size
+    if count <= _ALONE and plan[place(at)] == MISSING:
+        for i in range(count):
+            run_row(points, outputs, place(rows[place(i)]), at, plan, numbers, state)
+        return
+    for lane in range(lanes):
+        row = place(rows[place(min(lane, count - 1))])
+        for d in range(points.shape[1]):
+            state[place(d * lanes + lane)] = points[row, place(d)]
+    first = run_side_by_side(at, plan, numbers, state) * place(lanes)
+    for lane in range(count):
+        row = place(rows[place(lane)])
+        for j in range(outputs.shape[1]):
+            outputs[row, place(j)] = state[first + place(j * lanes + lane)]
+
+
 @kernel(parallel=True)
 def evaluate_sorted(points, outputs, start, order, state, plan, numbers):
     """Outputs of all ``points``, sorted by :func:`sort_by_slice`, slice after slice."""
@@ -534,12 +558,5 @@ def evaluate_sorted(points, outputs, start, order, state, plan, numbers):
                 row = place(order[place(ahead)])
                 prefetch(points, row * place(points.shape[1]))
                 prefetch(outputs, row * place(outputs.shape[1]))
-            for lane in range(lanes):
-                row = place(order[place(begin + min(lane, count - 1))])
-                for d in range(points.shape[1]):
-                    state[place(d * lanes + lane)] = points[row, place(d)]
-            first = run_side_by_side(at, plan, numbers, state) * place(lanes)
-            for lane in range(count):
-                row = place(order[place(begin + lane)])
-                for j in range(outputs.shape[1]):
-                    outputs[row, place(j)] = state[first + place(j * lanes + lane)]
+            rows = order[begin : begin + count]
+            run_group(points, outputs, rows, at, plan, numbers, state)
