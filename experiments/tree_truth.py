@@ -17,22 +17,24 @@ import typer
 
 import redy
 from redy.criteria import Effort
+from redy.criteria.decision import constant_boxes
 from redy.domain import Box
 from redy.edits import Edits
 from redy.formats.domains import read_domain
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
 from redy.pipeline import Pipeline
+from redy.run.backends import Here
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.slicing.adaptive import Adaptive
-from redy.slicing.growth import Guide
+from redy.slicing.growth import PROOF_BOXES, Guide
 
 
-def promised(loaded: LoadedNetwork, promise: Guarantee, slicing: Adaptive) -> np.ndarray:
+def promised(loaded: LoadedNetwork, growth: Growth, slicing: Adaptive) -> np.ndarray:
     """Share of neurons that the guide says each leaf lets go: (leaves,)."""
-    guide = Guide(loaded.network, promise)
+    guide = Guide(loaded.network, growth.guarantee, growth.domain, growth.proof_boxes)
     even = np.full(loaded.network.inputs, 0.5)
     boxes = zip(*slicing.boxes(np.arange(slicing.slices)), strict=True)
     left = np.array([guide.outlook(*box, even).left for box in boxes])
@@ -63,10 +65,12 @@ def main(
     promise = Guarantee.parse(guarantee, None).on(loaded.network, box)
     store = Store(":memory:", {}, loaded.network)
     clock = time.process_time()
-    slicing = grow(Growth(loaded.network, promise, box, leaves), store, 1, Steps())
+    proof = constant_boxes(budget) if promise.kind == "decision" else PROOF_BOXES
+    growth = Growth(loaded.network, promise, box, leaves, proof_boxes=proof)
+    slicing = grow(growth, store, Here(), Steps())
     grown = time.process_time() - clock
     weights = slicing.weights(np.arange(slicing.slices))
-    claims = promised(loaded, promise, slicing)
+    claims = promised(loaded, growth, slicing)
     chosen = np.random.default_rng(5).choice(slicing.slices, sample, p=weights / weights.sum())
     clock = time.process_time()
     found = np.array([proved(loaded, promise, budget, slicing, int(leaf)) for leaf in chosen])

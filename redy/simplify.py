@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from redy.criteria import STAGES, Effort, chosen_stages
+from redy.criteria.decision import constant_boxes
 from redy.criteria.phase import POOL
 from redy.cutting import Cut, cut_mid
 from redy.dispatch.bundle import Bundle
@@ -37,6 +38,7 @@ from redy.search.witnesses import unit_pool
 from redy.slicing import STRATEGIES, Slicing
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid, sample
+from redy.slicing.growth import PROOF_BOXES
 from redy.slicing.mid import Mid
 from redy.solvers import versions
 
@@ -195,7 +197,8 @@ def simplify(
     path = store or ":memory:"
     with opened(backend, jobs, scheduler) as pool:
         if slicing == Adaptive.name:
-            growth = Growth(loaded.network, promised, box, parts, weights)
+            proof = constant_boxes(budget) if promised.kind == "decision" else PROOF_BOXES
+            growth = Growth(loaded.network, promised, box, parts, weights, proof)
             key = {**run_key(loaded, promised, names, effort), "slicing": growth.describe()}
             with closing(Store(path, {**key, **chosen}, loaded.network)) as kept:
                 made = Cut(loaded, grow(growth, kept, pool, steps or Steps()))

@@ -43,6 +43,11 @@ _SHARE = 3
 """One part in so many of the work left may go into one proof, if others may follow."""
 
 
+def constant_boxes(left: int) -> int:
+    """How many boxes of those ``left`` the proof of a constant winner may examine."""
+    return left if left < _LADDER_FROM else left // _SHARE + 1
+
+
 def keep_winner(
     network: Network,
     comparer: WinnerComparer,
@@ -108,8 +113,7 @@ class _Search:
         edits = constant_winner(self._network, self._exact, self.boundary.values, sign, best)
         if not keeps_winner(self._network, edits, int(sign), best):
             return None
-        left = self._work.left
-        share = left if left < _LADDER_FROM else left // _SHARE + 1
+        share = constant_boxes(self._work.left)
         found = self._comparer.constant(int(sign), best, self._region, share)
         self._work.proof(found.boxes, found.outcome.value)
         if found.outcome is Outcome.REFUTED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
 
@@ -22,7 +22,7 @@ from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.run.workers import libraries
 from redy.slicing.adaptive import Adaptive, require_few_inputs
-from redy.slicing.growth import Guide, Node, Outlook, Tree
+from redy.slicing.growth import PROOF_BOXES, Guide, Node, Outlook, Tree
 
 _RECORD = "tree"
 """What the store calls the tree."""
@@ -53,6 +53,7 @@ class Growth:
         leaves: how many parts it is cut into, at most.
         inputs: (n, inputs) such as the network is used on, whose shares weigh the leaves; None for
             volumes.
+        proof_boxes: see :class:`redy.slicing.growth.Guide`.
 
     Raises:
         UsageError, DomainError: too many inputs, no leaf, or inputs outside of the domain.
@@ -63,6 +64,7 @@ class Growth:
     domain: Box
     leaves: int
     inputs: np.ndarray | None = None
+    proof_boxes: int = PROOF_BOXES
 
     def __post_init__(self) -> None:
         require_few_inputs(self.domain)
@@ -78,7 +80,7 @@ class Growth:
             raise UsageError(f"--weights: input row {outside[0]} lies outside of the domain")
 
     def describe(self) -> dict[str, Any]:
-        """All but network and guarantee, as JSON."""
+        """All but network, guarantee and effort, as JSON."""
         ends = [[float(v).hex() for v in e] for e in (self.domain.lower, self.domain.upper)]
         inputs = None if self.inputs is None else hashlib.sha256(self.inputs.tobytes()).hexdigest()
         return {"name": Adaptive.name, "leaves": self.leaves, "domain": ends, "inputs": inputs}
@@ -99,7 +101,7 @@ def grow(asked: Growth, store: Store, pool: Pool, steps: Steps) -> Adaptive:
 class _Grower:
     def __init__(self, asked: Growth, store: Store, pool: Pool, steps: Steps) -> None:
         self._asked, self._store, self._pool, self._steps = asked, store, pool, steps
-        self._work = partial(_outlooks, asked.network, asked.guarantee)
+        self._work = partial(_outlooks, replace(asked, inputs=None))
         self._tree = Tree(asked.domain, asked.inputs)
         self._kept_at = time.perf_counter()
         self._leaves = 1
@@ -176,14 +178,13 @@ _DIED = (
 _guides: dict[str, Guide] = {}
 
 
-def _outlooks(
-    network: Network, guarantee: Guarantee, task: Task
-) -> tuple[list[int], list[Outlook]]:
+def _outlooks(asked: Growth, task: Task) -> tuple[list[int], list[Outlook]]:
     """The outlooks of some boxes, with their places among all that are asked for."""
-    name = f"{network.sha256} {guarantee.describe()}"
+    promise, boxes = asked.guarantee.describe(), asked.proof_boxes
+    name = f"{asked.network.sha256} {promise} {asked.describe()} {boxes}"
     if name not in _guides:
         _guides.clear()
-        _guides[name] = Guide(network, guarantee)
-    places, *boxes = task
+        _guides[name] = Guide(asked.network, asked.guarantee, asked.domain, boxes)
+    places, *ends = task
     with libraries().limit(limits=1):
-        return places, [_guides[name].outlook(*box) for box in zip(*boxes, strict=True)]
+        return places, [_guides[name].outlook(*box) for box in zip(*ends, strict=True)]

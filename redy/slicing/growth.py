@@ -37,9 +37,8 @@ neurons removed under decision than they hold, with 4096 one tenth of that."""
 _NEARLY = 0.9
 """Share of eps within which affine outputs seem to be provable at all points."""
 
-_PROOF_BOXES = 2000
-"""Boxes that may be examined to find out whether a box really needs no neuron. Where they do not
-suffice it counts as if it did, but its halves as if they did not: it is cut until they do."""
+PROOF_BOXES = 2000
+"""Boxes that may be examined to find out whether a box really needs no neuron, by default."""
 
 _TIE = 1e-6
 """Between cuts that gain as much, that of the input along which the outputs change most."""
@@ -64,10 +63,26 @@ class Outlook:
 
 
 class Guide:
-    """Estimates what boxes leave of one network under one guarantee."""
+    """Estimates what boxes leave of one network under one guarantee.
 
-    def __init__(self, network: Network, guarantee: Guarantee) -> None:
+    Args:
+        network: what is simplified.
+        guarantee: what has to hold for it.
+        domain: the box that is cut.
+        proof_boxes: boxes that may be examined to find out whether a box really needs no neuron.
+            Where they do not suffice it counts as if it did, but its halves as if they did not: it
+            is cut, along its widest side, until they do.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        guarantee: Guarantee,
+        domain: Box,
+        proof_boxes: int = PROOF_BOXES,
+    ) -> None:
         self._network, self._guarantee = network, guarantee
+        self._widths, self._proof_boxes = domain.upper - domain.lower, proof_boxes
         self._net = pack(network)
         self._units = np.flatnonzero(self._net.relu)
         self._octet = octet(self._net)
@@ -96,13 +111,19 @@ class Guide:
         eights = points.reshape(-1, LANES, lower.size).transpose(0, 2, 1)
         rows = np.ascontiguousarray(eights).reshape(len(eights), -1)
         call(take_census, self._net, rows, self._value, self._post, self._positive, self._outputs)
-        left = self._left(lower, upper)
+        left, in_doubt = self._left(lower, upper)
         gains = _gains(left, below)
         middle = middle_of(lower, upper)
         gains[~((lower < middle) & (middle < upper))] = 0.0
         if not gains.max() > 0.0:
             return Outlook(float(left[0]), -1, 0.0)
-        best = int((gains + _TIE * gains.max() * self._pull()).argmax())
+        worth = gains + _TIE * gains.max() * self._pull()
+        if in_doubt:
+            # That its halves need nothing is believed of all alike. The cut is for the proof.
+            with np.errstate(divide="ignore", invalid="ignore"):
+                share = (upper - lower) / self._widths
+            worth = np.where(gains > 0.0, np.nan_to_num(share), 0.0)
+        best = int(worth.argmax())
         return Outlook(float(left[0]), best, float(gains[best]))
 
     def _pull(self) -> np.ndarray:
@@ -113,21 +134,25 @@ class Guide:
         pulled = change / largest if 0.0 < largest < np.inf else np.zeros(change.size)
         return np.asarray(pulled)
 
-    def _left(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
-        """Neurons that each subset seems to leave: (subsets,)."""
+    def _left(self, lower: np.ndarray, upper: np.ndarray) -> tuple[np.ndarray, bool]:
+        """Neurons that each subset seems to leave: (subsets,).
+
+        And whether it is in doubt that the box as a whole leaves any.
+        """
         shape = len(self._masks), self._units.size
         active, inactive = np.zeros(shape, dtype=bool), np.zeros(shape, dtype=bool)
         signs = self._positive.view(np.uint64)
         call(phases_within, signs, self._units, self._masks, active, inactive)
-        trivial = self._is_trivial()
+        trivial, in_doubt = self._is_trivial(), False
         if trivial[0]:
             needing = self._not_trivial(lower, upper)
+            in_doubt = bool((needing == self._whole).all())
             trivial &= ~needing
             self._wake(active, needing)
         else:
             self._revive(lower, upper, active)
         kept = (active & inactive & ~unread(self._network, active)).sum(axis=1)
-        return np.where(trivial, 0, kept)
+        return np.where(trivial, 0, kept), in_doubt
 
     def _revive(self, lower: np.ndarray, upper: np.ndarray, active: np.ndarray) -> None:
         """Where a layer seems to be inactive as a whole, look closer; ``active`` is corrected.
@@ -144,7 +169,7 @@ class Guide:
         known = region.known_lower, region.known_upper
         state, _, _, points = call(
             decide_layer, self._net, self._octet, k, lower, upper, inner, *known, sign,
-            _PROOF_BOXES, found,
+            self._proof_boxes, found,
         )  # fmt: skip
         if not (state == PROVED).all():
             self._wake(active, self._holding(found[0], lower, upper) if points else self._whole)
@@ -205,7 +230,7 @@ class Guide:
         sign = 1 if self._guarantee.winner == "min" else -1
         best = int((sign * self._outputs[0]).argmin())
         region = self._region(lower, upper)
-        found = self._comparer.constant(sign, best, region, _PROOF_BOXES)
+        found = self._comparer.constant(sign, best, region, self._proof_boxes)
         match found.outcome:
             case Outcome.PROVED:
                 return nothing

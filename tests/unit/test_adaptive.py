@@ -20,7 +20,7 @@ from redy.run.backends import Here, opened
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
-from redy.slicing import growth, restore
+from redy.slicing import restore
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.growth import Guide, Outlook, Tree
 from tests.stages import BOX, tiny
@@ -126,17 +126,17 @@ def test_hostile_arrays_are_refused(arrays):
 
 def test_an_outlook_counts_neurons_with_both_phases():
     network = tiny()
-    outlook = Guide(network, EXACT).outlook(BOX.lower, BOX.upper, HALVES)
+    outlook = Guide(network, EXACT, BOX).outlook(BOX.lower, BOX.upper, HALVES)
     # |x0 - x1| crosses on both halves, whichever is halved, but on only two of the four quarters.
     assert (outlook.left, outlook.gain) == (2.0, 1 / 3)
-    cut = Guide(network, EXACT).outlook(np.array([-1.0, 0.0]), np.array([1.0, 1.0]), HALVES)
+    cut = Guide(network, EXACT, BOX).outlook(np.array([-1.0, 0.0]), np.array([1.0, 1.0]), HALVES)
     assert cut == Outlook(2.0, 0, 1.0)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_an_outlook_is_what_its_points_show(seed):
     network = random_network(seed)
-    guide = Guide(network, EXACT)
+    guide = Guide(network, EXACT, SQUARE)
     found = guide.outlook(SQUARE.lower, SQUARE.upper, HALVES)
     points = SQUARE.lower + (SQUARE.upper - SQUARE.lower) * guide._unit
     pre = np.concatenate(list(preactivations(network, points))[:-1], axis=1)
@@ -174,11 +174,11 @@ def test_a_constant_winner_leaves_nothing_under_decision():
     far = Box(SQUARE.lower, SQUARE.lower + 1e-6)
     values = evaluate(network, far.sample(10, np.random.default_rng(0)))
     assert np.unique(values.argmin(axis=1)).size == 1
-    decision = Guide(network, Guarantee.parse("decision", "min"))
+    decision = Guide(network, Guarantee.parse("decision", "min"), SQUARE)
     assert decision.outlook(far.lower, far.upper, HALVES).left == 0
 
 
-def test_a_winner_that_only_seems_constant_is_cut_even_if_a_layer_seems_inactive(monkeypatch):
+def test_a_winner_that_only_seems_constant_is_cut_even_if_a_layer_seems_inactive():
     # The second layer is active near x0 = c alone, where the other output wins; no point is there.
     c = 0.1234567
     network = Network(
@@ -189,17 +189,19 @@ def test_a_winner_that_only_seems_constant_is_cut_even_if_a_layer_seems_inactive
             Layer({2: np.array([[0.0], [-1e7]])}, np.array([0.0, 0.5]), np.zeros(2, bool)),
         ),
     )
-    monkeypatch.setattr(growth, "_PROOF_BOXES", 1)
-    guide = Guide(network, Guarantee.parse("decision", "min"))
+    guide = Guide(network, Guarantee.parse("decision", "min"), SQUARE, proof_boxes=1)
     found = guide.outlook(SQUARE.lower, SQUARE.upper, HALVES)
     assert found.left > 0
     assert found.gain > 0
+    assert found.cut == 0
+    # In doubt, the cut is along the widest side.
+    assert guide.outlook(SQUARE.lower, np.array([0.5, 1.0]), HALVES).cut == 1
 
 
 def test_affine_outputs_leave_nothing_under_eps():
     network = random_network(2)
-    loose = Guide(network, Guarantee.parse("eps=1e3", None))
-    tight = Guide(network, Guarantee.parse("eps=1e-9", None))
+    loose = Guide(network, Guarantee.parse("eps=1e3", None), SQUARE)
+    tight = Guide(network, Guarantee.parse("eps=1e-9", None), SQUARE)
     assert loose.outlook(SQUARE.lower, SQUARE.upper, HALVES).left == 0
     assert tight.outlook(SQUARE.lower, SQUARE.upper, HALVES).left > 0
 
