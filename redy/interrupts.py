@@ -68,7 +68,8 @@ def handlers_kept() -> Iterator[None]:
         yield
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            if handler is not None:  # else it is not Python's, which cannot set it again
+                signal.signal(number, handler)
 
 
 def _here() -> bool:

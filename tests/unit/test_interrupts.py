@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from redy.interrupts import Terminated, put_off, terminable
+from redy.interrupts import Terminated, handlers_kept, put_off, terminable
 
 
 def test_sigterm_raises_as_ctrl_c_does() -> None:
@@ -63,3 +63,16 @@ def test_in_another_thread_nothing_is_changed() -> None:
     thread.start()
     thread.join()
     assert seen == [signal.SIG_DFL]
+
+
+def test_what_a_library_sets_is_undone() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with handlers_kept():
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_handler_that_is_not_python_s_is_let_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(signal, "getsignal", lambda _: None)
+    with handlers_kept():
+        pass
