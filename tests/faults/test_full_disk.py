@@ -153,20 +153,25 @@ def read_only(disk: Path) -> Callable[[], None]:
     return now
 
 
-@pytest.mark.parametrize("free", [100, 400])
+@pytest.mark.parametrize("stopped", [True, False])
 def test_a_read_only_store(
-    free: int,
+    stopped: bool,
     disk: Path,
     read_only: Callable[[], None],
     tmp_path: Path,
     undisturbed: bytes,
 ) -> None:
-    """One of a run that a full disk has stopped, and one of a finished run."""
+    """One of a run that a full disk has stopped, and one of a finished run.
+
+    The finished run has the disk to itself: SQLite's log holds every commit until the end, and
+    there are as many as the pace of the machine makes.
+    """
     store, out = disk / "run", tmp_path / "b.redy"
-    make_space = fill(disk, free * 1024)
-    assert redy(*WORDS, "--store", store, "--out", out).code == (7 if free == 100 else 0)
+    make_space = fill(disk, 100 * 1024) if stopped else None
+    assert redy(*WORDS, "--store", store, "--out", out).code == (7 if stopped else 0)
     out.unlink(missing_ok=True)
-    make_space()
+    if make_space is not None:
+        make_space()
     read_only()
     message = error_of(redy(*WORDS, "--store", store, "--out", out), 7)
     assert message == (
