@@ -44,7 +44,7 @@ def prove_winner(
     if winners.size > 1 or not np.isfinite(values).all():
         return None
     best = int(winners[0])
-    edits = constant_winner(network, state.edits, values, float(sign), best)
+    edits = constant_winner(network, state.edits, float(sign), best)
     if not keeps_winner(network, edits, sign, best):
         return None
     proof = _Differences(network, state, sign, best, points[0], oracle).proof()

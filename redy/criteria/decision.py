@@ -110,7 +110,7 @@ class _Search:
             return None
         best = int(self.boundary.winners[0])
         sign = self._claim.sign
-        edits = constant_winner(self._network, self._exact, self.boundary.values, sign, best)
+        edits = constant_winner(self._network, self._exact, sign, best)
         if not keeps_winner(self._network, edits, int(sign), best):
             return None
         share = constant_boxes(self._work.left)

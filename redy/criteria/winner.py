@@ -27,32 +27,30 @@ from redy.search.witnesses import inner_ends
 _FOUND = 4
 """Points that refute a constant winner; one would do."""
 
-_CLEAR = 2.0**-10
-"""Margin of a constant winner, relative to the size of the outputs; single precision keeps it."""
-
 _OUTCOMES = {kernels.PROVED: Outcome.PROVED, kernels.REFUTED: Outcome.REFUTED}
 
 
-def constant_winner(
-    network: Network, exact: Edits, values: np.ndarray, sign: float, best: int
-) -> Edits:
-    """All neurons zero and all outputs constant, ``best`` the winner by a margin.
+def constant_winner(network: Network, exact: Edits, sign: float, best: int) -> Edits:
+    """All neurons zero and all outputs constant: ``best`` zero, the others worse by a margin.
+
+    The same for all slices on which ``best`` wins, so that they share one program and its bytes.
 
     Args:
         exact: the edits so far; what they removed keeps its criterion.
-        values: (m, outputs) of the network at points, whose means the constants are like.
         sign: +1 if the smallest output wins, -1 if the greatest.
     """
-    mean = sign * values.mean(axis=0)
-    others = np.delete(mean, best).min(initial=np.inf)
-    margin = _CLEAR * max(1.0, float(np.abs(mean).max()))
-    mean[best] = min(mean[best], others - margin)
     codes = np.full(exact.codes.size, Edit.ZERO, dtype=np.uint8)
     edits = Edits.plain(codes, decision_criteria(exact, codes))
+    exactly = exact_outputs(network, np.zeros(network.inputs), edits)
+    without = np.array([float(value) for value in exactly])
+    # A power of two that no rounding to single precision can use up; of what such numbers cannot
+    # hold, nothing is kept (keeps_winner).
+    largest = float(np.finfo(np.float32).max)
+    margin = 2.0 ** np.ceil(np.log2(np.abs(without).max(initial=1.0).clip(max=largest)))
+    wanted = np.where(np.arange(network.outputs) == best, 0.0, sign * margin)
+    constants = (wanted - without).clip(-largest, largest)
     correction = np.zeros((network.outputs, network.inputs + 1))
-    without = exact_outputs(network, np.zeros(network.inputs), edits)
-    correction[:, -1] = sign * mean - np.array([float(value) for value in without])
-    correction = correction.astype(np.float32).astype(np.float64)
+    correction[:, -1] = constants.astype(np.float32).astype(np.float64)
     return replace(edits, correction=correction)
 
 

@@ -526,7 +526,7 @@ def test_a_constant_winner_is_the_winner_also_with_skips_and_linear_units(name):
         corners = np.array([box.lower, box.upper, 0.5 * box.lower + 0.5 * box.upper])
         values = evaluate(network, corners)
         best = int((sign * values[0]).argmin())
-        edits = constant_winner(network, Edits.none(network), values, float(sign), best)
+        edits = constant_winner(network, Edits.none(network), float(sign), best)
         keeps = keeps_winner(network, edits, sign, best)
         proof = WinnerComparer(network).constant(sign, best, region_of(network, box), 60)
         if keeps and proof.outcome is Outcome.PROVED:

@@ -97,8 +97,7 @@ def test_what_reads_the_input_past_the_neurons_is_no_constant(linear):
     on = region(network, -1.0, 1.0)
     assert WinnerComparer(network).constant(1, 0, on, 100).outcome is Outcome.PROVED
     points = np.linspace(-1.0, 1.0, 201)[:, None]
-    values = evaluate(network, points)
-    edits = constant_winner(network, Edits.none(network), values, 1.0, 0)
+    edits = constant_winner(network, Edits.none(network), 1.0, 0)
     assert not keeps_winner(network, edits, 1, 0)
     for stages in (None, ["phase", "milp"]):
         box = redy.Box([-1.0], [1.0])
@@ -110,12 +109,21 @@ def test_linear_units_that_read_nothing_are_constants():
     hidden = Layer({0: np.array([[1.0], [0.0]])}, np.array([0.0, 3.0]), np.array([True, False]))
     outputs = Layer({1: np.array([[-1.0, 0.0], [0.0, 2.0]])}, np.array([0.0, -1.0]), NONE)
     network = Network(1, (hidden, outputs))
-    values = evaluate(network, np.linspace(-1.0, 1.0, 9)[:, None])
-    edits = constant_winner(network, Edits.none(network), values, 1.0, 0)
+    edits = constant_winner(network, Edits.none(network), 1.0, 0)
     assert keeps_winner(network, edits, 1, 0)
     assert edits.correction is not None
     kept = exact_outputs(network, np.zeros(1), edits)
-    assert float(kept[1]) == pytest.approx(5.0)
+    # The outputs would be 0 and 5: the other one is off the winner by the next power of two.
+    assert [float(value) for value in kept] == [0.0, 8.0]
+
+
+def test_constants_too_large_for_single_precision_have_no_winner():
+    hidden = Layer({0: np.ones((1, 1))}, np.zeros(1), np.array([True]))
+    for bias, kept in ((1e300, False), (1e37, True)):
+        outputs = Layer({1: np.ones((2, 1))}, np.array([bias, -bias]), NONE)
+        network = Network(1, (hidden, outputs))
+        edits = constant_winner(network, Edits.none(network), 1.0, 0)
+        assert keeps_winner(network, edits, 1, 0) is kept
 
 
 @pytest.mark.parametrize("claim", [Claim.within(1.0), Claim.same(), Claim(WINNER, layer=1)])
