@@ -17,7 +17,6 @@ import typer
 
 import redy
 from redy.criteria import Effort
-from redy.criteria.decision import constant_boxes
 from redy.domain import Box
 from redy.edits import Edits
 from redy.formats.domains import read_domain
@@ -28,6 +27,7 @@ from redy.run.backends import Here
 from redy.run.grow import Growth, grow
 from redy.run.steps import Steps
 from redy.run.store import Store
+from redy.search.work import extreme_boxes
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.growth import PROOF_BOXES, Guide
 
@@ -65,7 +65,7 @@ def main(
     promise = Guarantee.parse(guarantee, None).on(loaded.network, box)
     store = Store(":memory:", {}, loaded.network)
     clock = time.process_time()
-    proof = constant_boxes(budget) if promise.kind == "decision" else PROOF_BOXES
+    proof = PROOF_BOXES if promise.kind == "exact" else extreme_boxes(budget)
     growth = Growth(loaded.network, promise, box, leaves, proof_boxes=proof)
     slicing = grow(growth, store, Here(), Steps())
     grown = time.process_time() - clock

@@ -10,7 +10,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from redy.criteria import STAGES, Effort, chosen_stages
-from redy.criteria.decision import constant_boxes
 from redy.criteria.phase import POOL
 from redy.cutting import Cut, cut_mid
 from redy.dispatch.bundle import Bundle
@@ -35,6 +34,7 @@ from redy.run.shards import Shard, keep_whole
 from redy.run.steps import Steps
 from redy.run.store import Store
 from redy.search.witnesses import unit_pool
+from redy.search.work import extreme_boxes
 from redy.slicing import STRATEGIES, Slicing
 from redy.slicing.adaptive import Adaptive
 from redy.slicing.grid import Grid, sample
@@ -197,7 +197,7 @@ def simplify(
     path = store or ":memory:"
     with opened(backend, jobs, scheduler) as pool:
         if slicing == Adaptive.name:
-            proof = constant_boxes(budget) if promised.kind == "decision" else PROOF_BOXES
+            proof = PROOF_BOXES if promised.kind == "exact" else extreme_boxes(budget)
             growth = Growth(loaded.network, promised, box, parts, weights, proof)
             key = {**run_key(loaded, promised, names, effort), "slicing": growth.describe()}
             with closing(Store(path, {**key, **chosen}, loaded.network)) as kept:

@@ -31,21 +31,12 @@ from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.search.boundary import Boundary
 from redy.search.reduced import Reduced
-from redy.search.work import Work
+from redy.search.work import SEARCH_FROM, Work, extreme_boxes
 from redy.verdict import Proof
 
 _POINTS = 8192
 _LEAST_POINTS = 2048
 """A point costs about as much as 16 boxes: the boundary is sampled with as many pairs of them."""
-_LADDER_FROM = 10_000
-"""Work below which only a constant winner is tried."""
-_SHARE = 3
-"""One part in so many of the work left may go into one proof, if others may follow."""
-
-
-def constant_boxes(left: int) -> int:
-    """How many boxes of those ``left`` the proof of a constant winner may examine."""
-    return left if left < _LADDER_FROM else left // _SHARE + 1
 
 
 def keep_winner(
@@ -71,7 +62,7 @@ def keep_winner(
     if not search.reduced.count:
         return None
     constant = search.constant()
-    if constant is not None or work.left < _LADDER_FROM:
+    if constant is not None or work.left < SEARCH_FROM:
         return constant
     return search.by_boundary()
 
@@ -113,7 +104,7 @@ class _Search:
         edits = constant_winner(self._network, self._exact, sign, best)
         if not keeps_winner(self._network, edits, int(sign), best):
             return None
-        share = constant_boxes(self._work.left)
+        share = extreme_boxes(self._work.left)
         found = self._comparer.constant(int(sign), best, self._region, share)
         self._work.proof(found.boxes, found.outcome.value)
         if found.outcome is Outcome.REFUTED:

@@ -8,9 +8,11 @@ until branch and bound proves that no output is off by more than eps.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
+from redy.criteria.affine import AffineComparer
 from redy.criteria.base import Effort, SliceState, stage
 from redy.criteria.comparison import Claim, Comparer, Comparison, Outcome, Region
 from redy.criteria.sampling import logged, slice_points
@@ -19,9 +21,10 @@ from redy.edits import Criterion, Edit, Edits, without_unread
 from redy.formats.networks import LoadedNetwork
 from redy.guarantee import Guarantee
 from redy.network.form import Network
+from redy.search.affine import fit_affine
 from redy.search.lines import Lines, Proposal
 from redy.search.reduced import Reduced
-from redy.search.work import Work
+from redy.search.work import SEARCH_FROM, Work, extreme_boxes
 from redy.verdict import Proof
 
 _HOPEFUL = 0.97
@@ -29,10 +32,8 @@ _HOPEFUL = 0.97
 _LADDER = 1.3
 """Sets are chosen up to this many times eps: there with a correction of least squares, which one of
 least largest error improves."""
-_FIRST_SHARE = 4
-"""One part in so many of the work goes into the attempt to replace every neuron."""
 _HARDENING = 3
-"""Times that a set of fitted lines is fitted anew to the counterexamples found."""
+"""Times that lines, or affine outputs, are fitted anew to the counterexamples found."""
 _PROPOSAL_COST = 3
 """Fits that a proposal and the attack on it count for."""
 _ROUNDS = 6
@@ -40,13 +41,18 @@ _ROUNDS = 6
 _SHARES = (8, 2)
 """A proof may seem to take one part in so many of the work left, at first and then."""
 _POINTS = 4096
-_LADDER_FROM = 10_000
-"""Work below which the ladder, which costs thousands of fits, is not begun."""
+
+
+class Deciders(NamedTuple):
+    """What decides claims: of affine outputs, and of other edits."""
+
+    affine: AffineComparer
+    others: Comparer
 
 
 def relax(
     network: Network,
-    comparer: Comparer,
+    deciders: Deciders,
     edits: Edits,
     eps: float,
     region: Region,
@@ -62,11 +68,11 @@ def relax(
     Returns:
         The edits and their proved error; ``edits`` and 0 if nothing more could be proved.
     """
-    search = _Search(network, comparer, edits, eps, region, points, work)
+    search = _Search(network, deciders, edits, eps, region, points, work)
     if not search.reduced.count:
         return edits, 0.0
     search.everything()
-    if search.best is edits and work.left >= _LADDER_FROM:
+    if search.best is edits and work.left >= SEARCH_FROM:
         search.shrink(share=2)
         search.climb(share=1)
     if search.best is edits:
@@ -78,16 +84,16 @@ class _Search:
     def __init__(
         self,
         network: Network,
-        comparer: Comparer,
+        deciders: Deciders,
         edits: Edits,
         eps: float,
         region: Region,
         points: np.ndarray,
         work: Work,
     ) -> None:
-        self._network, self._exact = network, edits
+        self._affine, self._exact = deciders.affine, edits
         self._eps, self._region, self._work = eps, region, work
-        self._prover = Prover(comparer, Claim.within(eps), region, work)
+        self._prover = Prover(deciders.others, Claim.within(eps), region, work)
         self.reduced = Reduced(network, edits)
         self._points = points
         self.best, self.error, self._most = edits, 0.0, 0
@@ -103,11 +109,29 @@ class _Search:
         return self.reduced.neurons
 
     def everything(self) -> None:
-        """Try to replace every neuron: the outputs become affine."""
-        budget = self._work.left // _FIRST_SHARE + 1
-        edits = self._hopeful(np.ones(self.reduced.count, dtype=bool), budget)
-        if edits is not None:
-            self._keep(edits, self._prover.decide(edits, 2 * budget))
+        """Try affine outputs, for which no neuron is needed.
+
+        Counterexamples join the points of all that is tried later.
+        """
+        for _ in range(_HARDENING):
+            edits, error = self._affine_outputs()
+            if edits is None or not error <= _HOPEFUL * self._eps:
+                return
+            boxes = extreme_boxes(self._work.left)
+            found = self._affine.within(edits, self._eps, self._region, boxes)
+            if found is None:
+                return
+            self._work.proof(found.boxes, found.outcome.value)
+            self._keep(edits, found)
+            if found.outcome is not Outcome.REFUTED:
+                return
+            self._points = np.concatenate([self._points, found.witness[None]])
+
+    def _affine_outputs(self) -> tuple[Edits | None, float]:
+        """The affine outputs nearest to those at the points, if there can be such; their error."""
+        values = self.reduced.values(self._points)
+        fit = fit_affine(self._points, values, self._region.lower, self._region.upper)
+        return self._affine.edits(self._exact, fit.coefficients), fit.error
 
     def shrink(self, share: int) -> None:
         """Prove what can be proved of the largest set found to follow its prevailing phases.
@@ -240,23 +264,11 @@ class _Search:
         if not proposal.correction.any():
             return Edits(codes, criteria, lines)
         if proposal.removed.all():
-            # Nothing is left to read: all of the function is in the correction.
-            return self._affine(proposal, criteria)
+            # Nothing is left to read: all of the function may be in the correction.
+            whole, _ = self._affine_outputs()
+            if whole is not None:
+                return whole
         return Edits(codes, criteria, lines, proposal.correction)
-
-    def _affine(self, proposal: Proposal, criteria: np.ndarray) -> Edits:
-        """Every neuron zero, the outputs given by their correction alone."""
-        zeros = np.full(self._exact.codes.size, Edit.ZERO, dtype=np.uint8)
-        correction = self._lines.affine_outputs(proposal) - self._bias()
-        correction = correction.astype(np.float32).astype(np.float64)
-        return Edits(zeros, criteria, np.zeros((zeros.size, 2)), correction)
-
-    def _bias(self) -> np.ndarray:
-        """What the outputs are when every neuron is zero, as a correction: only a constant."""
-        layer = self._network.layers[-1]
-        bias = np.zeros((self._network.outputs, self._network.inputs + 1))
-        bias[:, -1] = layer.bias
-        return bias
 
 
 def _codes_of(lines: np.ndarray) -> np.ndarray:
@@ -274,7 +286,7 @@ class RelaxedStage:
     def __init__(self, loaded: LoadedNetwork, guarantee: Guarantee, effort: Effort) -> None:
         del effort
         self._network, self._eps = loaded.network, guarantee.eps
-        self._comparer = Comparer(loaded.network)
+        self._deciders = Deciders(AffineComparer(loaded.network), Comparer(loaded.network))
 
     def run(self, state: SliceState, effort: Effort) -> SliceState:
         """``state`` with lines; unchanged if none could be proved."""
@@ -283,7 +295,13 @@ class RelaxedStage:
         region = Region.of(state)
         points = slice_points(state, _POINTS)
         edits, error = relax(
-            self._network, self._comparer, state.edits, self._eps, region, points, work
+            self._network,
+            self._deciders,
+            state.edits,
+            self._eps,
+            region,
+            points,
+            work,
         )
         if edits is not state.edits:
             proof = Proof.BRANCH_AND_BOUND

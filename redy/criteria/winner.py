@@ -11,10 +11,10 @@ import numpy as np
 from redy.branching import winner as kernels
 from redy.branching.compare import WINNER
 from redy.branching.compiled import call
-from redy.branching.layer import PROVED, REFUTED, decide_layer
-from redy.branching.octet import Octet, octet
-from redy.branching.packed import Packed, pack
+from redy.branching.octet import octet
+from redy.branching.packed import pack
 from redy.criteria.comparison import Claim, Comparison, Outcome, Region, Survey
+from redy.criteria.rows import Rows
 from redy.edits import Criterion, Edit, Edits
 from redy.errors import UnsupportedError
 from redy.network.beside import Beside, beside
@@ -23,9 +23,6 @@ from redy.network.form import Network
 from redy.network.reach import varying_outputs
 from redy.network.winner import differences
 from redy.search.witnesses import inner_ends
-
-_FOUND = 4
-"""Points that refute a constant winner; one would do."""
 
 _OUTCOMES = {kernels.PROVED: Outcome.PROVED, kernels.REFUTED: Outcome.REFUTED}
 
@@ -55,17 +52,24 @@ def constant_winner(network: Network, exact: Edits, sign: float, best: int) -> E
 
 
 def keeps_winner(network: Network, edits: Edits, sign: int, best: int) -> bool:
-    """Whether ``edits`` make all outputs constant, of which ``best`` wins alone, in rationals.
+    """Whether ``edits`` make all outputs constant, of which ``best`` wins alone, in rationals."""
+    return only_winner(network, edits, sign) == best
 
-    An output that reads the input past all neurons, or through linear units, is no constant.
+
+def only_winner(network: Network, edits: Edits, sign: int) -> int | None:
+    """The output that wins alone wherever ``edits`` are made, in rationals; None if none does.
+
+    They must make all outputs constant: one that reads the input past all neurons, or through
+    linear units, is not.
     """
     nothing = np.zeros(edits.codes.size, dtype=bool)
     if edits.skips_input or (edits.codes != Edit.ZERO).any():
-        return False
+        return None
     if varying_outputs(network, nothing).any():
-        return False
+        return None
     values = [sign * value for value in exact_outputs(network, np.zeros(network.inputs), edits)]
-    return all(value > values[best] for j, value in enumerate(values) if j != best)
+    best = values.index(min(values))
+    return None if values.count(values[best]) > 1 else best
 
 
 def decision_criteria(exact: Edits, codes: np.ndarray) -> np.ndarray:
@@ -85,10 +89,8 @@ class WinnerComparer:
         self._network = network
         self._rivals = lru_cache(maxsize=2 * network.outputs)(self._compared)
 
-    def _compared(self, sign: int, best: int) -> tuple[Packed, Octet, int]:
-        network = differences(self._network, sign, best)
-        net = pack(network)
-        return net, octet(net), len(network.layers)
+    def _compared(self, sign: int, best: int) -> Rows:
+        return Rows(differences(self._network, sign, best))
 
     def constant(self, sign: int, best: int, region: Region, budget: int) -> Comparison:
         """Whether no output but ``best`` is ever the unique winner on ``region``.
@@ -96,32 +98,11 @@ class WinnerComparer:
         Args:
             sign: +1 if the smallest output wins, -1 if the greatest.
         """
-        rivals = self._network.outputs - 1
-        if not rivals:
-            return self._comparison(Outcome.PROVED, 0, np.zeros(self._network.inputs))
-        net, eight, last = self._rivals(sign, best)
-        nothing = np.full(rivals, inf)
-        found = np.zeros((_FOUND, self._network.inputs))
-        state, _, boxes, points = call(
-            decide_layer,
-            net,
-            eight,
-            last,
-            region.lower,
-            region.upper,
-            inner_ends(region.lower, region.upper),
-            np.concatenate([region.known_lower, -nothing]),
-            np.concatenate([region.known_upper, nothing]),
-            np.ones(rivals, dtype=np.int8),
-            budget,
-            found,
-        )
-        outcome = Outcome.UNKNOWN
-        if (state == PROVED).all():
-            outcome = Outcome.PROVED
-        elif points and (state == REFUTED).any():
-            outcome = Outcome.REFUTED
-        return self._comparison(outcome, boxes, found[0])
+        neurons = len(self._network.neurons)
+        if self._network.outputs == 1:
+            nothing = np.zeros(self._network.inputs), np.zeros(neurons)
+            return Comparison(Outcome.PROVED, 0, inf, *nothing, np.ones(neurons, dtype=bool))
+        return self._rivals(sign, best).decide(region, budget, neurons)
 
     def decide(
         self, edits: Edits, claim: Claim, region: Region, budget: int, *, quota: float = inf
@@ -170,12 +151,6 @@ class WinnerComparer:
         """Nothing: to decide is cheap enough to try."""
         del claim, region, dives
         return Survey(0, 0.0, None, np.zeros(edits.codes.size))
-
-    def _comparison(self, outcome: Outcome, boxes: int, witness: np.ndarray) -> Comparison:
-        neurons = len(self._network.neurons)
-        return Comparison(
-            outcome, boxes, inf, witness, np.zeros(neurons), np.ones(neurons, dtype=bool)
-        )
 
 
 def _known(both: Beside, region: Region, total: int) -> tuple[np.ndarray, np.ndarray]:

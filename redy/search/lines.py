@@ -22,11 +22,10 @@ from functools import cached_property
 
 import numpy as np
 
+from redy.search.affine import affine_basis, chebyshev
 from redy.search.reduced import Reduced
 from redy.search.work import Work
 
-_LAWSON_STEPS = 12
-_DAMPING = 1e-9
 _FOUND_AT_ONCE = 64
 _ATTACK_STEPS = 12
 _BULK_SHARE = 12
@@ -95,9 +94,7 @@ class Lines:
         vars(self).pop("_weight", None)  # cached of the points so far
 
     def _affine_basis(self, points: np.ndarray) -> np.ndarray:
-        """1 and the relative position in the slice: (m, inputs + 1)."""
-        relative = (points - self._lower) / self._width
-        return np.concatenate([np.ones((len(points), 1)), relative], axis=1)
+        return affine_basis(points, self._lower, self._width)
 
     def _error(self, removed: np.ndarray) -> float:
         """Largest output error over the points with lines for ``removed`` (n,)."""
@@ -172,33 +169,13 @@ class Lines:
             none = np.zeros((difference.shape[1], self._points.shape[1] + 1))
             return Proposal(removed, lines, none, float(np.abs(difference).max(initial=0.0)))
         coefficients = np.stack(
-            [self._chebyshev(difference[:, j]) for j in range(difference.shape[1])]
+            [chebyshev(self._affine, self._solve, column) for column in difference.T]
         )
         slope = -coefficients[:, 1:] / self._width
         shift = -coefficients[:, 0] - slope @ self._lower
         correction = np.column_stack([slope, shift]).astype(np.float32).astype(np.float64)
         rest = difference + self._points @ correction[:, :-1].T + correction[:, -1]
         return Proposal(removed, lines, correction, float(np.abs(rest).max(initial=0.0)))
-
-    def _chebyshev(self, values: np.ndarray) -> np.ndarray:
-        """Coefficients of the affine function of least largest distance to ``values`` (m,)."""
-        weights = np.full(len(values), 1.0 / len(values))
-        best, least = self._solve @ values, np.inf
-        coefficients = best
-        for _ in range(_LAWSON_STEPS):
-            error = np.abs(values - self._affine @ coefficients)
-            largest = error.max(initial=0.0)
-            if largest < least:
-                best, least = coefficients, largest
-            if largest == 0.0:
-                break
-            weights = weights * error
-            weights /= weights.sum()
-            rooted = np.sqrt(weights)[:, None]
-            gram = (self._affine * rooted).T @ (self._affine * rooted)
-            gram += np.eye(len(gram)) * (_DAMPING * np.trace(gram))
-            coefficients = np.linalg.solve(gram, self._affine.T @ (weights * values))
-        return np.asarray(best)
 
     def attack(self, proposal: Proposal) -> np.ndarray:
         """Points (m, inputs) of large error, by projected ascent from the worst samples."""
@@ -255,17 +232,6 @@ class Lines:
             _, edited = self._reduced.forward(drive, fewer, self._prevailing)
             errors.append(np.abs((edited - original) @ self._reduced.output.T).max())
         return int(np.flatnonzero(removed)[int(np.argmin(errors))])
-
-    def affine_outputs(self, proposal: Proposal) -> np.ndarray:
-        """The outputs [C | d] (outputs, inputs + 1) of a proposal that removes every neuron."""
-        corners = np.concatenate([self._lower[None], self._lower + np.diag(self._width)])
-        _, post = self._reduced.forward(
-            self._reduced.drive(corners), proposal.removed, proposal.lines
-        )
-        values = self._reduced.outputs(corners, post)
-        slope = (values[1:] - values[0]).T / self._width
-        plain = np.column_stack([slope, values[0] - slope @ self._lower])
-        return np.asarray(plain + proposal.correction)
 
     def ladder(self, allowed: float, budget: int, work: Work) -> list[np.ndarray]:
         """Ever larger sets of neurons, each with an error of at most ``allowed``: (n,) bool each.

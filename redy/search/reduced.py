@@ -92,6 +92,12 @@ class Reduced:
         """The outputs (m, outputs) of ``points`` with post-activations ``post`` (m, n)."""
         return np.asarray(points @ self.output_input.T + self.output_bias + post @ self.output.T)
 
+    def values(self, points: np.ndarray) -> np.ndarray:
+        """The outputs (m, outputs) at ``points`` (m, inputs), nothing removed."""
+        nothing = np.zeros(self.count, dtype=bool), np.zeros((self.count, 2))
+        _, post = self.forward(self.drive(points), *nothing)
+        return self.outputs(points, post)
+
     def sensitivity(self, slopes: np.ndarray, output: int) -> np.ndarray:
         """d y_output / d h_i (m, n), where ``slopes`` (m, n) are those of the activations."""
         back = np.tile(self.output[output], (len(slopes), 1))

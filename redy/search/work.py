@@ -5,8 +5,20 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+SEARCH_FROM = 10_000
+"""Work from which on edits are searched for; with less, only the extremes are tried: one output
+always wins, or the outputs are affine."""
+
+_SHARE = 3
+"""One part in so many of the work left may go into one proof, if others may follow."""
+
 FIT_COST = 20
 """Boxes that one fit of lines counts for: about what it takes in time."""
+
+
+def extreme_boxes(left: int) -> int:
+    """How many boxes of those ``left`` the proof of an extreme may examine."""
+    return left if left < SEARCH_FROM else left // _SHARE + 1
 
 
 class Work:

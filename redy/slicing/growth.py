@@ -21,12 +21,15 @@ from redy.branching.layer import PROVED, decide_layer
 from redy.branching.octet import octet
 from redy.branching.packed import pack
 from redy.branching.vector import LANES
-from redy.criteria.comparison import Outcome, Region
+from redy.criteria.affine import AffineComparer
+from redy.criteria.comparison import Comparison, Outcome, Region
 from redy.criteria.winner import WinnerComparer
 from redy.domain import Box
+from redy.edits import Edits
 from redy.guarantee import Guarantee
 from redy.network.form import Network
 from redy.network.reach import unread
+from redy.search.affine import fit_affine
 from redy.search.witnesses import inner_ends, unit_pool
 from redy.slicing.adaptive import Adaptive, middle_of
 
@@ -86,7 +89,7 @@ class Guide:
         self._net = pack(network)
         self._units = np.flatnonzero(self._net.relu)
         self._octet = octet(self._net)
-        self._comparer = WinnerComparer(network)
+        self._winner, self._affine = WinnerComparer(network), AffineComparer(network)
         self._layer = np.array([k for k, _ in network.neurons], dtype=np.int64)
         self._chain = [k for k in range(1, network.depth + 1) if _cuts_off(network, k)]
         self._unit = unit_pool(network.inputs, _POINTS)
@@ -221,23 +224,39 @@ class Guide:
     def _not_trivial(self, lower: np.ndarray, upper: np.ndarray) -> np.ndarray:
         """Which subsets of a box that seems to need no neuron do need some: (subsets,) bool.
 
-        Points show too rarely that another output wins in a corner of a large box; the search that
-        will have to prove that none does finds such a point, and a cut can set its corner apart.
+        Points show too rarely that another output wins in a corner of a large box, or that outputs
+        are not affine there; the search that will have to prove it finds such a point, and a cut
+        can set its corner apart.
         """
-        nothing = np.zeros(len(self._subsets), dtype=bool)
-        if self._guarantee.kind != "decision":
-            return nothing
-        sign = 1 if self._guarantee.winner == "min" else -1
-        best = int((sign * self._outputs[0]).argmin())
         region = self._region(lower, upper)
-        found = self._comparer.constant(sign, best, region, self._proof_boxes)
+        affine = self._guarantee.kind == "eps"
+        found = self._within(region) if affine else self._constant(region)
         match found.outcome:
             case Outcome.PROVED:
-                return nothing
+                return np.zeros(len(self._subsets), dtype=bool)
             case Outcome.REFUTED:
                 return self._holding(found.witness, lower, upper)
             case Outcome.UNKNOWN:
                 return self._whole
+
+    def _constant(self, region: Region) -> Comparison:
+        """Whether the output that wins at the points always does."""
+        sign = 1 if self._guarantee.winner == "min" else -1
+        best = int((sign * self._outputs[0]).argmin())
+        return self._winner.constant(sign, best, region, self._proof_boxes)
+
+    def _within(self, region: Region) -> Comparison:
+        """Whether the outputs are those of the affine functions that fit them best, but for eps."""
+        nothing = Edits.none(self._network)
+        points = region.lower * (1.0 - self._unit) + region.upper * self._unit
+        fit = fit_affine(points, self._outputs, region.lower, region.upper)
+        edits = self._affine.edits(nothing, fit.coefficients)
+        found = None
+        if edits is not None:
+            found = self._affine.within(edits, self._guarantee.eps, region, self._proof_boxes)
+        if found is not None:
+            return found
+        return Comparison(Outcome.UNKNOWN, 0, np.inf, points[0], np.zeros(0), np.zeros(0, bool))
 
     def _error(self, subset: int) -> float:
         """By how much the outputs are off the affine functions that fit them best."""

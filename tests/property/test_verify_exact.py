@@ -310,7 +310,7 @@ def _keeps_winner(f: list[Fraction], g: list[Fraction], sign: int) -> bool:
 def test_decision() -> None:
     seen = Counter()
 
-    @settings(max_examples=80)
+    @settings(max_examples=200)
     @given(pairs(st.one_of(PLAIN, CANCELLING)), st.sampled_from(["min", "max"]))
     def check(problem, winner: str) -> None:
         first, second, box = problem
