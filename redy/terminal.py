@@ -154,7 +154,7 @@ def sentences(data: dict[str, Any]) -> list[str]:
     else:  # of the outputs themselves nothing is promised
         checked = f"another winner: at {data['winners_changed']} of"
     size = (
-        f"bundle: {data['bundle_bytes'] / 2**20:.2f} MiB; compared with the original in onnxruntime, "
+        f"bundle: {data['bundle_bytes'] / 2**20:.2f} MiB; against the original in onnxruntime, "
         f"{checked} {data['float_deviation_points']:,} points"
     )
     said = [costs, size]
