@@ -39,18 +39,32 @@ class Entrance:
         Raises:
             DomainError: a point has another dimension, lies outside, or is not a number.
         """
+        ready = self.unchecked(points)
+        self.require_inside(call(kernels.enter, ready, self._ends, self.clamps), points, first)
+        if self.content.parts is None:
+            return ready
+        return np.ascontiguousarray(evaluate(self.content.parts.prefix, ready))
+
+    def unchecked(self, points: np.ndarray) -> np.ndarray:
+        """The same without prefix, of points that may lie anywhere; they are not moved."""
         points = np.asarray(points)
         self.require_shape(points)
-        domain, parts = self.content.domain, self.content.parts
         ready = np.array(points, self.dtype, order="C", copy=True if self.clamps else None)
-        if not ready.flags.writeable:  # kernels are compiled for arrays that are
-            ready = ready.copy()
-        done = call(kernels.enter, ready, self._ends, self.clamps)
+        # Kernels are compiled for arrays that can be written to.
+        return ready if ready.flags.writeable else ready.copy()
+
+    def require_inside(self, done: int, points: np.ndarray, first: int) -> None:
+        """Raise :class:`DomainError` unless ``done`` says that all ``points`` lie in the domain.
+
+        Args:
+            done: the first of them that does not, or their number.
+            first: what the first of them is called.
+        """
         if done < len(points):
-            raise DomainError(_why(first + done, points[done], ready[done], domain))
-        if parts is None:
-            return ready
-        return np.ascontiguousarray(evaluate(parts.prefix, ready))
+            point = np.asarray(points[done])
+            raise DomainError(
+                _why(first + done, point, point.astype(self.dtype), self.content.domain)
+            )
 
     @cached_property
     def _ends(self) -> np.ndarray:

@@ -25,6 +25,8 @@ from redy.formats.bundle import Content
 _DTYPES: dict[int, np.dtype[Any]] = {32: np.dtype(np.float32), 64: np.dtype(np.float64)}
 _OUTSIDE = ("error", "clamp")
 
+_MOST_ROWS = 2**31 - 1
+
 _FEW, _SLICES_PER_POINT = 16, 16
 """So many points, or fewer than one for so many slices, are evaluated one after the other and not
 slice by slice: sorting them looks at every slice."""
@@ -74,7 +76,7 @@ class Evaluator:
         self._entrance = Entrance(content, entered, self._clamps)
         self._programs = Programs(content, self._dtype)
         self._outputs = content.base.outputs
-        self._rooms = _Rooms(self._programs.widest, self._dtype)
+        self._rooms = _Rooms(content.base.inputs, self._programs.widest, self._dtype)
         self._one, self._several = _compiled_for(self._dtype)
         self._few = max(_FEW, content.slicing.slices // _SLICES_PER_POINT)
         if content.parts is not None:
@@ -187,31 +189,37 @@ class Evaluator:
         if len(points) <= self._few and self._content.parts is None:
             call(self._several, entered, outputs, rooms.one, plan, numbers, False)
             return
-        call(kernels.evaluate_short, entered, owners, outputs, rooms.one, plan, numbers)
+        short = self._programs.short
+        call(kernels.evaluate_short, entered, owners, outputs, short, rooms.one, plan, numbers)
         start = np.empty(self._content.slicing.slices + 1, np.int64)
-        order = np.empty(len(points), np.int64)
+        order = np.empty(len(points), np.int32 if len(points) <= _MOST_ROWS else np.int64)
         call(kernels.sort_by_slice, owners, start, order)
         call(kernels.evaluate_sorted, entered, outputs, start, order, rooms.many, plan, numbers)
 
     def _located(self, points: np.ndarray, first: int) -> tuple[np.ndarray, np.ndarray]:
-        """What the programs read, and the slices of all points (n,) int64."""
+        """What the programs read, and the slices of all points (n,) int32."""
         content = self._content
         if content.parts is not None:
             inner = self._entrance(points, first)
-            return inner.astype(self._dtype), content.slicing.slice_of(inner)
-        ready = self._entrance(points, first)
-        owners = np.empty(len(points), dtype=np.int64)
-        call(kernels.find_many, ready, owners, self._rooms.many, *self._programs.tables)
+            return inner.astype(self._dtype), content.slicing.slice_of(inner).astype(np.int32)
+        entrance, tables = self._entrance, self._programs.tables
+        ready = entrance(points, first) if self._clamps else entrance.unchecked(points)
+        owners = np.empty(len(points), dtype=np.int32)
+        done = call(kernels.find_many, ready, owners, *self._rooms.finding, *tables)
+        entrance.require_inside(done, points, first)
         return ready, owners
 
     def slice_of(self, points: np.ndarray) -> np.ndarray:
         """The slice of each of ``points`` (n, inputs): (n,) int64; raises as calling does."""
-        return self._located(np.asarray(points), 0)[1]
+        return self._located(np.asarray(points), 0)[1].astype(np.int64)
 
     def _with_programs(self, owners: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The tables, once they have programs for all of ``owners``."""
+        whole = self._programs.whole  # before the tables, which are complete then
         while True:
             plan, numbers = self._programs.tables
+            if whole:
+                return plan, numbers
             needed = np.zeros(self._content.slicing.slices, dtype=bool)
             if not call(kernels.missing_programs, owners, plan, needed):
                 return plan, numbers
@@ -221,12 +229,18 @@ class Evaluator:
 class _Rooms(threading.local):
     """Every thread's own room for what programs compute."""
 
-    def __init__(self, widest: int, dtype: np.dtype) -> None:
+    def __init__(self, inputs: int, widest: int, dtype: np.dtype) -> None:
         super().__init__()
         lanes = lanes_of(np.zeros(0, dtype))
         # Four registers may reach beyond the last entry.
         self.one = np.zeros(widest + 4 * lanes, dtype)
         self.many = np.zeros(max(2, widest) * lanes, dtype)
+        block = kernels.BLOCK
+        self.finding = (
+            np.zeros(block + 1, np.int64),
+            np.zeros(inputs * block, dtype),
+            np.zeros((1 + inputs) * lanes, dtype),
+        )
 
 
 def _has_lock() -> bool:

@@ -17,11 +17,14 @@ from redy.dispatch.wide import (
     add,
     add_product,
     count_from,
+    half_lanes_of,
     lanes_of,
     load,
+    load_half,
     prefetch,
     rectified,
     spread,
+    spread_half,
     store,
     zero,
 )
@@ -40,11 +43,14 @@ OUTSIDE, UNFIT = -1, -2
 """Instead of a slice: the point lies outside of the domain, or is not a number; or the arrays are
 of other sizes than the network's."""
 
-_ALONE = 3
+_ALONE = 2
 """Up to so many points of a slice with a listed program are faster one by one."""
 
 _AHEAD = 512
 """So many weights ahead are asked for: at the end of a page no processor does so by itself."""
+
+BLOCK = 1024
+"""Points that go down a tree side by side."""
 
 _COUNTED = 64
 """Up to so many parts, the edges below a point are counted, in vector units; else bisected."""
@@ -286,46 +292,104 @@ def enter(points, ends, clamps):
 
 
 @kernel
-def cells(points, begin, count, room, plan, numbers):
-    """Leave in ``room`` the cells of ``count`` points, at most a register, from row ``begin`` on.
+def cells(turned, begin, index, plan, numbers):
+    """Leave in ``index`` the cells of a register of points, from number ``begin`` of a block on.
 
-    They are whole numbers in single precision too, which holds them up to 2^24.
+    ``turned`` holds a block's first coordinates, then its second ones, and so on. Cells are whole
+    numbers in single precision too, which holds them up to 2^24.
     """
-    lanes, inputs = lanes_of(numbers), points.shape[1]
-    at, edge = place(plan[PARTS]), place(plan[EDGES])
-    index = zero(numbers)
-    for d in range(inputs):
+    at, edge, width = place(plan[PARTS]), place(plan[EDGES]), turned.size // plan[INPUTS]
+    lanes, found = place(lanes_of(numbers)), zero(numbers)
+    for d in range(plan[INPUTS]):
         parts = plan[at + place(d)]
         if parts == 1:
             continue
-        for lane in range(lanes):
-            row = place(begin + min(lane, count - 1))
-            room[place(lane)] = points[row, place(d)]
-            room[place(lanes + lane)] = parts
-        value, below = load(room, 0), zero(numbers)
+        value, below = load(turned, place(d * width + begin)), zero(numbers)
         for e in range(parts - 1):
             below = count_from(below, value, spread(numbers, edge + place(e)))
-        index = add_product(below, index, load(room, lanes))
+        found = add_product(below, found, load(index, lanes * place(1 + d)))
         edge += place(parts - 1)
-    store(room, 0, index)
+    store(index, 0, found)
+
+
+@kernel
+def turn(points, first, count, turned, index, plan, numbers):
+    """Fill ``turned`` with ``count`` points from row ``first`` on, and ``index`` with the parts.
+
+    Returns the first point that does not lie in the domain, or ``count``.
+    """
+    lanes, inputs = lanes_of(numbers), plan[INPUTS]
+    width, at = turned.size // inputs, place(plan[PARTS])
+    for row in range(count):
+        lies = True  # one branch for all coordinates
+        for d in range(inputs):
+            here = points[place(first + row), place(d)]
+            lies &= (numbers[place(d)] <= here) & (here <= numbers[place(inputs + d)])
+            turned[place(d * width + row)] = here
+        if not lies:
+            return row
+    for d in range(inputs):
+        for lane in range(lanes):
+            index[place((1 + d) * lanes + lane)] = plan[at + place(d)]
+    return count
 
 
 @kernel(parallel=True)
-def find_many(points, owners, room, plan, numbers):
-    """The slice of each of ``points`` (n, inputs), all in the domain."""
+def find_many(points, owners, rest, turned, index, plan, numbers):
+    """The slice of each of ``points`` (n, inputs), up to the first one outside of the domain.
+
+    Returns that one, or n; a coordinate that is not a number lies outside. Down a tree all points
+    of a block go step by step, those that have arrived being left out: so no step waits for the one
+    before it, nor for a branch that cannot be foretold.
+
+    Args:
+        rest: (block + 1,) int64, room for the points of a block that are still on their way.
+        turned: (inputs * block,), room for their coordinates.
+        index: ((1 + inputs) registers,), room for cells.
+    """
     if plan[NODES] == MISSING:
         for row in range(len(points)):
+            if not inside(points[row], numbers):
+                return row
             owners[row] = cell(points[row], plan, numbers)
-        return
-    starts, lanes = place(plan[STARTS]), lanes_of(numbers)
-    for begin in range(0, len(points), lanes):
-        count = min(lanes, len(points) - begin)
-        cells(points, begin, count, room, plan, numbers)
-        # All are looked up before any goes down: none waits for another's memory.
-        for lane in range(count):
-            owners[place(begin + lane)] = plan[starts + place(room[place(lane)])]
-        for row in range(begin, begin + count):
-            owners[place(row)] = descend(owners[place(row)], points[place(row)], plan, numbers)
+        return len(points)
+    starts, lanes, block = place(plan[STARTS]), lanes_of(numbers), rest.size - 1
+    for first in range(0, len(points), block):
+        end = min(first + block, len(points))
+        admitted = turn(points, first, end - first, turned, index, plan, numbers)
+        if first + admitted < end:
+            return first + admitted
+        left = 0
+        for begin in range(first, end, lanes):
+            cells(turned, begin - first, index, plan, numbers)
+            for row in range(begin, min(begin + lanes, end)):
+                start = plan[starts + place(index[place(row - begin)])]
+                owners[place(row)] = start
+                rest[place(left)] = row
+                left += int(start >= 0)
+        while left > 0:
+            left = _go_down(points, owners, rest, left, plan, numbers)
+        for row in range(first, end):
+            owners[place(row)] = -1 - owners[place(row)]
+    return len(points)
+
+
+@kernel
+def _go_down(points, owners, rest, left, plan, numbers):
+    """One step of the first ``left`` points of ``rest``; returns how many have not arrived.
+
+    In ``owners`` stand their nodes, or of a slice -1 less it.
+    """
+    at, cut, still = place(plan[NODES]), place(plan[CUTS]), 0
+    for i in range(left):
+        row = place(rest[place(i)])
+        node = place(step(place(owners[row]), points[row], at, cut, plan, numbers))
+        owner = plan[at + place(3) * node + place(2)]
+        arrived = owner != MISSING
+        owners[row] = -1 - owner if arrived else np.int32(node)
+        rest[place(still)] = row
+        still += int(not arrived)
+    return still
 
 
 @kernel(parallel=True)
@@ -364,16 +428,17 @@ def run_row(points, outputs, row, at, plan, numbers, state):
 
 
 @kernel(parallel=True)
-def evaluate_short(points, owners, outputs, state, plan, numbers):
-    """Outputs of those of ``points`` whose slices' programs have one layer, in their order.
+def evaluate_short(points, owners, outputs, short, state, plan, numbers):
+    """Outputs of those of ``points`` whose slices' programs are ``short`` (slices,) bool.
 
-    Their ``owners`` become MISSING.
+    Those have one layer, and are run in the points' order; their ``owners`` become MISSING. The
+    other programs are not even looked at: each would have to come from memory.
     """
     programs = place(plan[PROGRAMS])
     for row in range(len(points)):
-        at = place(plan[programs + place(owners[row])])
-        if plan[at] == MISSING or plan[at + place(1)] > 1:
+        if not short[place(owners[row])]:
             continue
+        at = place(plan[programs + place(owners[row])])
         owners[row] = MISSING
         if plan[at + place(4)] == 0:  # no runs: the biases are the outputs
             first = place(plan[at])
@@ -417,48 +482,59 @@ def run_side_by_side(at, plan, numbers, state):
     return run_folded_side_by_side(at, plan, numbers, state)
 
 
-@kernel
-def run_listed_side_by_side(at, plan, numbers, state):
-    """As :func:`run_side_by_side`, of a listed program; only units that are left are computed."""
-    lanes = place(lanes_of(numbers))
-    layer = place(plan[LAYERS])
-    source, first, here = place(0), place(plan[INPUTS]), place(at) + place(1)
-    for _ in range(plan[layer]):
-        w, units = place(plan[layer + place(1)]), place(plan[layer + place(2)])
-        layer += place(2)
-        left, listed = plan[here], here + place(2)
-        here = listed + place(left)
-        count, relu, wanted = plan[here], plan[here + place(1)], here + place(2)
-        u = 0
-        while u < count:
-            # Four units share what is loaded of the points; the last ones may be computed twice.
-            if count >= 4:
-                u = min(u, count - 4)
-            a = place(plan[wanted + place(u)])
-            b, c, d = a, a, a
-            if count >= 4:
-                b, c = place(plan[wanted + place(u + 1)]), place(plan[wanted + place(u + 2)])
-                d = place(plan[wanted + place(u + 3)])
-            one, two = spread(numbers, w + a), spread(numbers, w + b)
-            three, four = spread(numbers, w + c), spread(numbers, w + d)
-            for i in range(left):
-                j = place(plan[listed + place(i)])
-                v = w + units * (j + place(1))
-                value = load(state, (source + j) * lanes)
-                one = add_product(one, value, spread(numbers, v + a))
-                two = add_product(two, value, spread(numbers, v + b))
-                three = add_product(three, value, spread(numbers, v + c))
-                four = add_product(four, value, spread(numbers, v + d))
-            _put(state, (first + a) * lanes, one, u < relu)
-            if count >= 4:
-                _put(state, (first + b) * lanes, two, u + 1 < relu)
-                _put(state, (first + c) * lanes, three, u + 2 < relu)
-                _put(state, (first + d) * lanes, four, u + 3 < relu)
-                u += 3
-            u += 1
-        source = first
-        first += units
-    return source
+def _listed(lanes_, load_, spread_):
+    """The kernel that runs a listed program for as many points as a register has lanes.
+
+    They stand side by side, as for :func:`run_side_by_side`; only units that are left are computed.
+    """
+
+    @kernel
+    def run(at, plan, numbers, state):
+        lanes = place(lanes_(numbers))
+        layer = place(plan[LAYERS])
+        source, first, here = place(0), place(plan[INPUTS]), place(at) + place(1)
+        for _ in range(plan[layer]):
+            w, units = place(plan[layer + place(1)]), place(plan[layer + place(2)])
+            layer += place(2)
+            left, listed = plan[here], here + place(2)
+            here = listed + place(left)
+            count, relu, wanted = plan[here], plan[here + place(1)], here + place(2)
+            u = 0
+            while u < count:
+                # Four units share what is loaded of the points; the last may be computed twice.
+                if count >= 4:
+                    u = min(u, count - 4)
+                a = place(plan[wanted + place(u)])
+                b, c, d = a, a, a
+                if count >= 4:
+                    b, c = place(plan[wanted + place(u + 1)]), place(plan[wanted + place(u + 2)])
+                    d = place(plan[wanted + place(u + 3)])
+                one, two = spread_(numbers, w + a), spread_(numbers, w + b)
+                three, four = spread_(numbers, w + c), spread_(numbers, w + d)
+                for i in range(left):
+                    j = place(plan[listed + place(i)])
+                    v = w + units * (j + place(1))
+                    value = load_(state, (source + j) * lanes)
+                    one = add_product(one, value, spread_(numbers, v + a))
+                    two = add_product(two, value, spread_(numbers, v + b))
+                    three = add_product(three, value, spread_(numbers, v + c))
+                    four = add_product(four, value, spread_(numbers, v + d))
+                _put(state, (first + a) * lanes, one, u < relu)
+                if count >= 4:
+                    _put(state, (first + b) * lanes, two, u + 1 < relu)
+                    _put(state, (first + c) * lanes, three, u + 2 < relu)
+                    _put(state, (first + d) * lanes, four, u + 3 < relu)
+                    u += 3
+                u += 1
+            source = first
+            first += units
+        return source
+
+    return run
+
+
+run_listed_side_by_side = _listed(lanes_of, load, spread)
+run_listed_half = _listed(half_lanes_of, load_half, spread_half)
 
 
 @kernel
@@ -527,15 +603,22 @@ def _put(state, start, value, relu):
 def run_group(points, outputs, rows, at, plan, numbers, state):
     """Outputs of the points in ``rows``, at most a register of them, by the program at ``at``."""
     lanes, count = lanes_of(numbers), rows.size
-    if count <= _ALONE and plan[place(at)] == MISSING:
+    listed = plan[place(at)] == MISSING
+    if listed and count <= _ALONE:
         for i in range(count):
             run_row(points, outputs, place(rows[place(i)]), at, plan, numbers, state)
         return
+    halved = listed and count <= half_lanes_of(numbers)
+    if halved:
+        lanes = half_lanes_of(numbers)
     for lane in range(lanes):
         row = place(rows[place(min(lane, count - 1))])
         for d in range(points.shape[1]):
             state[place(d * lanes + lane)] = points[row, place(d)]
-    first = run_side_by_side(at, plan, numbers, state) * place(lanes)
+    if halved:
+        first = run_listed_half(at, plan, numbers, state) * place(lanes)
+    else:
+        first = run_side_by_side(at, plan, numbers, state) * place(lanes)
     for lane in range(count):
         row = place(rows[place(lane)])
         for j in range(outputs.shape[1]):

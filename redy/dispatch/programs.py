@@ -68,6 +68,8 @@ class Programs:
     Attributes:
         tables: ``plan`` and ``numbers`` as they are now. What they hold stays as it is; programs
             that are added later may be in others.
+        short: (slices,) bool, whether the slice's program is there and has one layer.
+        whole: every slice has its program.
         widest: the most entries that a program can have.
     """
 
@@ -84,6 +86,8 @@ class Programs:
         self._lock = threading.Lock()
         self._places: dict[tuple[int, int], int] = {}
         self.widest = units
+        self.short = np.zeros(content.slicing.slices, dtype=bool)
+        self.whole = False
         fixed = _fixed(content, dtype, self._lister)
         self.tables = fixed
         self._filled = len(fixed[0]), len(fixed[1]) - _SPARE
@@ -108,6 +112,7 @@ class Programs:
         for start in range(0, order.size, _BATCH):
             self.add(order[start : start + _BATCH])
             yield min(start + _BATCH, order.size)
+        self.whole = True
 
     def add(self, slices: np.ndarray) -> None:
         """Make those programs of ``slices`` (m,) that are missing."""
@@ -137,8 +142,10 @@ class Programs:
             for key, (head, numbers) in zip(new, self._folder(edits, folded), strict=True):
                 self._places[key] = self._append(head, numbers)
         plan = self.tables[0]
+        places = np.array([self._places[key] for key in keys])
+        self.short[slices] = (plan[places] != kernels.MISSING) & (plan[places + 1] == 1)
         # Last, so that whoever sees it finds all of the program.
-        plan[plan[kernels.PROGRAMS] + slices] = [self._places[key] for key in keys]
+        plan[plan[kernels.PROGRAMS] + slices] = places
 
     def _rows(self, slices: np.ndarray) -> np.ndarray:
         """The rows of ``slices`` in the bundle's tables, -1 for those that it does not hold."""

@@ -22,20 +22,25 @@ _BYTES = 64
 
 
 class _Wide(types.Type):
-    def __init__(self, number: types.Float) -> None:
-        self.number = number
-        super().__init__(name=f"Wide({number})")
+    def __init__(self, number: types.Float, lanes: int) -> None:
+        self.number, self.lanes = number, lanes
+        super().__init__(name=f"Wide({number} x {lanes})")
 
 
 @register_model(_Wide)
 class _WideModel(models.PrimitiveModel):
     def __init__(self, manager: Any, front_end: Any) -> None:
-        super().__init__(manager, front_end, _registers(front_end.number))
+        super().__init__(manager, front_end, _registers(front_end))
 
 
-def _registers(number: types.Float) -> ir.VectorType:
-    element = ir.FloatType() if number == types.float32 else ir.DoubleType()
-    return ir.VectorType(element, _BYTES * 8 // number.bitwidth)
+def _wide(row: Any, share: int = 1) -> _Wide:
+    """A register of what ``row`` holds, or one part in ``share`` of it."""
+    return _Wide(row.dtype, _BYTES * 8 // row.dtype.bitwidth // share)
+
+
+def _registers(wide: _Wide) -> ir.VectorType:
+    element = ir.FloatType() if wide.number == types.float32 else ir.DoubleType()
+    return ir.VectorType(element, wide.lanes)
 
 
 def lanes_of(row: np.ndarray) -> int:
@@ -52,12 +57,27 @@ def load(row: np.ndarray, start: SupportsIndex) -> Any:
 def store(row: np.ndarray, start: SupportsIndex, value: Any) -> None:
     """Put ``value`` in place of the entries from ``start`` on."""
     first = int(start)
-    row[first : first + lanes_of(row)] = value
+    row[first : first + len(value)] = value
 
 
 def spread(row: np.ndarray, i: SupportsIndex) -> Any:
     """Entry i of a flat array, in every lane."""
     return np.full(lanes_of(row), row[i])
+
+
+def half_lanes_of(row: np.ndarray) -> int:
+    """Half as many lanes, for what would leave half of a register empty."""
+    return lanes_of(row) // 2
+
+
+def load_half(row: np.ndarray, start: SupportsIndex) -> Any:
+    """As :func:`load`, half a register."""
+    return load(row, start)[: half_lanes_of(row)]
+
+
+def spread_half(row: np.ndarray, i: SupportsIndex) -> Any:
+    """As :func:`spread`, half a register."""
+    return np.full(half_lanes_of(row), row[i])
 
 
 def prefetch(row: np.ndarray, i: SupportsIndex) -> None:
@@ -94,23 +114,42 @@ def _pointer(context: Any, builder: Any, of: Any, array: Any, start: Any) -> Any
     return builder.gep(data, [start])
 
 
-@intrinsic
-def _load(_: Any, row: Any, start: Any) -> Any:
+def _loading(kind: _Wide) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _pointer(context, builder, signature.args[0], *arguments)
-        wide = builder.bitcast(place, _registers(row.dtype).as_pointer())
-        loaded = builder.load(wide)
-        loaded.align = row.dtype.bitwidth // 8
+        loaded = builder.load(builder.bitcast(place, _registers(kind).as_pointer()))
+        loaded.align = kind.number.bitwidth // 8
         return loaded
 
-    return _Wide(row.dtype)(row, types.intp), generate
+    return generate
+
+
+def _spreading(kind: _Wide) -> Any:
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        number = builder.load(_pointer(context, builder, signature.args[0], *arguments))
+        undefined = ir.Constant(_registers(kind), ir.Undefined)
+        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
+        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.lanes), [0] * kind.lanes)
+        return builder.shuffle_vector(first, undefined, zeros)
+
+    return generate
+
+
+@intrinsic
+def _load(_: Any, row: Any, start: Any) -> Any:
+    return _wide(row)(row, types.intp), _loading(_wide(row))
+
+
+@intrinsic
+def _load_half(_: Any, row: Any, start: Any) -> Any:
+    return _wide(row, 2)(row, types.intp), _loading(_wide(row, 2))
 
 
 @intrinsic
 def _store(_: Any, row: Any, start: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         place = _pointer(context, builder, signature.args[0], *arguments[:2])
-        wide = builder.bitcast(place, _registers(row.dtype).as_pointer())
+        wide = builder.bitcast(place, _registers(value).as_pointer())
         builder.store(arguments[2], wide).align = row.dtype.bitwidth // 8
         return context.get_dummy_value()
 
@@ -119,15 +158,12 @@ def _store(_: Any, row: Any, start: Any, value: Any) -> Any:
 
 @intrinsic
 def _spread(_: Any, row: Any, i: Any) -> Any:
-    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        number = builder.load(_pointer(context, builder, signature.args[0], *arguments))
-        kind = _registers(row.dtype)
-        undefined = ir.Constant(kind, ir.Undefined)
-        first = builder.insert_element(undefined, number, ir.Constant(ir.IntType(32), 0))
-        zeros = ir.Constant(ir.VectorType(ir.IntType(32), kind.count), [0] * kind.count)
-        return builder.shuffle_vector(first, undefined, zeros)
+    return _wide(row)(row, types.intp), _spreading(_wide(row))
 
-    return _Wide(row.dtype)(row, types.intp), generate
+
+@intrinsic
+def _spread_half(_: Any, row: Any, i: Any) -> Any:
+    return _wide(row, 2)(row, types.intp), _spreading(_wide(row, 2))
 
 
 @intrinsic
@@ -148,9 +184,9 @@ def _prefetch(_: Any, row: Any, i: Any) -> Any:
 def _zero(_: Any, row: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, builder, signature, arguments
-        return ir.Constant(_registers(row.dtype), None)
+        return ir.Constant(_registers(_wide(row)), None)
 
-    return _Wide(row.dtype)(row), generate
+    return _wide(row)(row), generate
 
 
 @intrinsic
@@ -176,7 +212,7 @@ def _add_product(_: Any, total: Any, one: Any, other: Any) -> Any:
 def _rectified(_: Any, value: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, signature
-        zero = ir.Constant(_registers(value.number), None)
+        zero = ir.Constant(_registers(value), None)
         positive = builder.fcmp_ordered(">", arguments[0], zero)
         return builder.select(positive, arguments[0], zero)
 
@@ -188,8 +224,8 @@ def _count_from(_: Any, total: Any, value: Any, edge: Any) -> Any:
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         del context, signature
         counted, number, bound = arguments
-        registers = _registers(total.number)
-        one = ir.Constant(registers, [1.0] * registers.count)
+        registers = _registers(total)
+        one = ir.Constant(registers, [1.0] * total.lanes)
         is_from = builder.fcmp_ordered(">=", number, bound)
         return builder.select(is_from, builder.fadd(counted, one), counted)
 
@@ -198,7 +234,7 @@ def _count_from(_: Any, total: Any, value: Any, edge: Any) -> Any:
 
 @overload(lanes_of, inline="always")
 def _(row):
-    lanes = _BYTES * 8 // row.dtype.bitwidth
+    lanes = _wide(row).lanes
     return lambda row: lanes
 
 
@@ -215,6 +251,22 @@ def _(row, start, value):
 @overload(spread, inline="always")
 def _(row, i):
     return lambda row, i: _spread(row, i)
+
+
+@overload(half_lanes_of, inline="always")
+def _(row):
+    lanes = _wide(row, 2).lanes
+    return lambda row: lanes
+
+
+@overload(load_half, inline="always")
+def _(row, start):
+    return lambda row, start: _load_half(row, start)
+
+
+@overload(spread_half, inline="always")
+def _(row, i):
+    return lambda row, i: _spread_half(row, i)
 
 
 @overload(prefetch, inline="always")

@@ -168,6 +168,49 @@ def test_wide_layers_and_many_points_of_one_slice(precision: int) -> None:
     np.testing.assert_allclose(some, outputs[:200], atol=scale * size)
 
 
+@pytest.mark.parametrize("precision", [32, 64])
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_batches_of_several_blocks(seed: int, precision: int) -> None:
+    """Trees are gone down block by block; the last block is not full, nor its last register."""
+    content = random_content(seed)
+    count = 3 * kernels.BLOCK + 7
+    points = np.resize(points_of(content, 500), (count, 2)).astype(np.float32)
+    points = points.clip(DOMAIN.lower, DOMAIN.upper).astype(np.float32)
+    np.random.default_rng(seed).shuffle(points)
+    evaluator = Evaluator(content, precision=precision)
+    owners = content.slicing.slice_of(points.astype(np.float64))
+    found = evaluator.slice_of(points)
+    assert found.dtype == np.int64
+    assert np.array_equal(found, owners)
+    few = np.concatenate([evaluator(points[i : i + 16]) for i in range(0, count, 16)])
+    scale = 1e-13 if precision == 64 else 1e-5
+    np.testing.assert_allclose(evaluator(points), few, rtol=scale, atol=scale)
+    for row in (0, kernels.BLOCK, count - 1):
+        bad = points.copy()
+        bad[row, 1] = np.nan
+        with pytest.raises(DomainError, match=f"input row {row}: coordinate 1 is nan"):
+            evaluator(bad)
+
+
+@pytest.mark.parametrize("precision", [32, 64])
+@pytest.mark.parametrize("count", [1, 2, 3, 4, 7, 8, 9, 15, 16, 17, 31])
+def test_some_points_of_one_slice(count: int, precision: int) -> None:
+    """Registers that are full, half full, or nearly empty."""
+    content = chain_content(0.4)
+    lower, upper = content.slicing.boxes(np.array([5]))
+    share = np.random.default_rng(count).integers(0, 8, size=(count, 2)) / 8
+    points = lower + share * (upper - lower)
+    others = content.slicing.boxes(np.arange(16))[0].repeat(10, axis=0)  # a batch, not a few
+    every = np.concatenate([points, others])
+    outputs = Interpreter(content)(every)
+    scale = 1e-12 if precision == 64 else 1e-4
+    evaluator = Evaluator(content, precision=precision)
+    found = evaluator(every)
+    np.testing.assert_allclose(found, outputs, atol=scale * np.abs(outputs).max())
+    if precision == 64:  # sums have the same order, whoever is beside
+        assert np.array_equal(found[:count], np.stack([evaluator(point) for point in points]))
+
+
 def test_threads_and_preparation_change_nothing() -> None:
     content = wide_content()
     points = DOMAIN.sample(20_000, np.random.default_rng(0))
