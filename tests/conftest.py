@@ -19,6 +19,10 @@ settings.register_profile(
 )
 settings.load_profile("redy")
 
+# A shell that runs the tests in the background has them, and all that they start, ignore Ctrl-C.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 _MISSING = (
     "the published networks are not here; set REDY_DATA to a folder with acasxu_nets/, mnist/ and "
     "vnnlib/, whose files the public repositories NeuralNetworkVerification/Marabou "
