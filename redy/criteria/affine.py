@@ -44,6 +44,11 @@ class AffineComparer:
         self._offset = net.bias[net.start[last] :]
         self._constants = _without_neurons(network)
 
+    @property
+    def possible(self) -> bool:
+        """Whether the outputs may be affine by their correction alone: nothing else reads x."""
+        return self._constants is not None
+
     def edits(self, exact: Edits, coefficients: np.ndarray) -> Edits | None:
         """All neurons zero and the outputs ``coefficients`` (outputs, inputs + 1), [C | d].
 
@@ -88,13 +93,15 @@ class AffineComparer:
 
 
 def _without_neurons(network: Network) -> list[Fraction] | None:
-    """The outputs with every neuron zero; None if they are no constants then."""
+    """The outputs with every neuron zero; None if they are no constants then, or too large."""
     nothing = np.zeros(len(network.neurons), dtype=bool)
     if varying_outputs(network, nothing).any():
         return None
     codes = np.full(nothing.size, Edit.ZERO, dtype=np.uint8)
     zeros = Edits.plain(codes, np.full(nothing.size, Criterion.RELAXED, dtype=np.uint8))
-    return exact_outputs(network, np.zeros(network.inputs), zeros)
+    constants = exact_outputs(network, np.zeros(network.inputs), zeros)
+    largest = Fraction(float(np.finfo(np.float32).max))  # no correction can make up for more
+    return constants if all(abs(value) <= largest for value in constants) else None
 
 
 def _down(number: Fraction) -> float:

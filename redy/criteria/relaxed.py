@@ -1,8 +1,9 @@
 """Relaxed redundancy: ReLUs replaced by lines, the error of the outputs proved.
 
 Paper: section III, where the line l_m halves the worst error of one neuron. Here lines are fitted
-for the outputs (:mod:`redy.search.lines`), first in the place of every neuron, then of ever fewer,
-until branch and bound proves that no output is off by more than eps.
+for the outputs, in the place of ever fewer neurons (:mod:`redy.search.lines`), until branch and
+bound proves that no output is off by more than eps. Before that, affine outputs are tried in the
+place of all of the network (:mod:`redy.criteria.affine`).
 """
 
 from __future__ import annotations
@@ -97,7 +98,6 @@ class _Search:
         self.reduced = Reduced(network, edits)
         self._points = points
         self.best, self.error, self._most = edits, 0.0, 0
-        self._use(fitted=True)
 
     def _use(self, *, fitted: bool) -> None:
         region = self._region

@@ -50,7 +50,7 @@ _AHEAD = 512
 """So many weights ahead are asked for: at the end of a page no processor does so by itself."""
 
 BLOCK = 1024
-"""Points that go down a tree side by side."""
+"""Points that go down a tree side by side; whole registers, of either precision."""
 
 _COUNTED = 64
 """Up to so many parts, the edges below a point are counted, in vector units; else bisected."""

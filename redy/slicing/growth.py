@@ -213,6 +213,8 @@ class Guide:
                 winner = (sign * self._outputs).argmin(axis=1)
                 wins = winner[:, None] == np.arange(self._network.outputs)
                 return np.asarray(((self._subsets.astype(float) @ wins) > 0).sum(axis=1) == 1)
+            case "eps" if not self._affine.possible:
+                return np.zeros(len(self._subsets), dtype=bool)
             case "eps":
                 return np.array(
                     [

@@ -15,9 +15,11 @@ from redy.criteria.affine import AffineComparer, _down
 from redy.criteria.comparison import Claim, Comparer, Outcome
 from redy.domain import Box
 from redy.edits import Criterion, Edit, Edits, is_single
+from redy.guarantee import Guarantee
 from redy.network.evaluate import evaluate
 from redy.network.form import Layer, Network
 from redy.search.affine import fit_affine
+from redy.slicing.growth import Guide
 from tests.property.test_comparison_exact import (
     BUDGETS,
     STRATEGIES,
@@ -166,6 +168,7 @@ def test_outputs_that_read_the_input_past_the_neurons_are_left_to_others() -> No
     output = Layer({0: np.ones((1, 1)), 1: np.ones((1, 1))}, np.zeros(1), NONE)
     network = Network(1, (hidden, output))
     comparer = AffineComparer(network)
+    assert not comparer.possible
     assert comparer.edits(Edits.none(network), np.array([[1.0, 0.0]])) is None
     zeros = Edits(
         np.full(1, Edit.ZERO, np.uint8),
@@ -175,6 +178,27 @@ def test_outputs_that_read_the_input_past_the_neurons_are_left_to_others() -> No
     )
     region = region_of(network, Box([-1.0], [1.0]))
     assert comparer.within(zeros, 1.0, region, 100) is None
+
+
+def test_constants_that_no_correction_makes_up_for() -> None:
+    """Their sum is not even a float64; trees must not take such boxes for affine either."""
+    hidden = Layer({0: np.zeros((2, 1))}, np.full(2, 1e308), np.zeros(2, bool))
+    output = Layer({1: np.ones((1, 2))}, np.zeros(1), NONE)
+    network = Network(1, (hidden, output))
+    comparer = AffineComparer(network)
+    assert not comparer.possible
+    assert comparer.edits(Edits.none(network), np.zeros((1, 2))) is None
+
+
+def test_a_tree_does_not_promise_affine_outputs_that_cannot_be() -> None:
+    """The output reads the input past the neuron: no correction takes that away."""
+    hidden = Layer({0: np.ones((1, 1))}, np.zeros(1), ~NONE)
+    for skips, left in ((True, 1.0), (False, 0.0)):
+        weights = {1: np.full((1, 1), 1e-9), **({0: np.ones((1, 1))} if skips else {})}
+        network = Network(1, (hidden, Layer(weights, np.zeros(1), NONE)))
+        box = Box([-1.0], [1.0])
+        guide = Guide(network, Guarantee.parse("eps=1e-3"), box)
+        assert guide.outlook(box.lower, box.upper, np.full(1, 0.5)).left == left
 
 
 def test_other_edits_are_left_to_others() -> None:
